@@ -1,0 +1,34 @@
+/// What a storage operation can fail with (docs/contract/storage.md §1.2). Compared by kind and payload.
+package enum StorageError: Error, Hashable, Sendable {
+    case spaceNotFound
+    case spaceExists
+    case keyGenerationStale
+    case invalidRecordID
+    case duplicateRecordID
+    case blobTooLarge
+    case pushRecordLimitExceeded
+    case pushPayloadLimitExceeded
+    /// No connection, or no answer, within the time limit. Whether a write happened is not known; the caller may retry.
+    case unavailable
+    /// The statement failed in a way we did not foresee. `detail` is for the log, never for a peer, and quotes no row.
+    case database(detail: String)
+    case migration(detail: String)
+}
+
+extension StorageError: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .spaceNotFound: "space not found"
+        case .spaceExists: "space already exists"
+        case .keyGenerationStale: "key generation stale"
+        case .invalidRecordID: "invalid record ID"
+        case .duplicateRecordID: "duplicate record ID in push"
+        case .blobTooLarge: "blob exceeds limit"
+        case .pushRecordLimitExceeded: "push exceeds record limit"
+        case .pushPayloadLimitExceeded: "push exceeds payload limit"
+        case .unavailable: "storage unavailable"
+        case .database(let detail): "database error: \(detail)"
+        case .migration(let detail): "migration error: \(detail)"
+        }
+    }
+}

@@ -1,0 +1,4 @@
+import NIOPosix
+import NIOWebSocket
+import NIOSSL
+import NIOHTTP1
