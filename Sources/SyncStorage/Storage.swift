@@ -1,5 +1,6 @@
 package import NIOCore
 package import SyncProtocol
+import Synchronization
 
 /// Rows of `spaces` (docs/contract/storage.md §5).
 package protocol SpaceStore: Sendable {
@@ -24,7 +25,8 @@ package protocol RecordStore: Sendable {
     ///
     /// Concurrent pushes are committed in groups (architecture W2): per space on PostgreSQL, per database on SQLite, in
     /// arrival order, each with its own conflict check, cursor and result. When too much is waiting already (a named
-    /// limit of the backend), the call waits for room before it queues.
+    /// limit of the backend), the call waits for room before it queues. It returns once `committed` has returned; cancelling
+    /// the task does not take a queued push back.
     ///
     /// - Parameter committed: Called exactly once, after the commit (or the failure, with nothing written), and for the
     ///   pushes of one space in cursor order, before any later push of that space is reported. It must not block. Failures
@@ -58,9 +60,8 @@ package protocol Storage: SpaceStore, RecordStore {
 extension RecordStore {
     /// `push` for a caller that does not need the ordering of `committed`.
     package func push(_ push: Push) async throws(StorageError) -> PushOutcome {
-        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<PushOutcome, StorageError>, Never>) in
-            Task { await self.push(push) { done.resume(returning: $0) } }
-        }
-        return try result.get()
+        let outcome = Mutex<Result<PushOutcome, StorageError>>(.failure(.unavailable))
+        await self.push(push) { result in outcome.withLock { $0 = result } }
+        return try outcome.withLock { $0 }.get()
     }
 }

@@ -1,4 +1,4 @@
-import NIOPosix
-import NIOWebSocket
-import NIOSSL
 import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import NIOWebSocket
