@@ -53,6 +53,8 @@ package protocol Storage: SpaceStore, RecordStore {
     /// One round trip to the database.
     func ping() async throws(StorageError)
 
+    var statistics: StorageStatistics { get }
+
     /// Ends pulls, lets queued pushes finish, closes every connection. Later calls throw `.unavailable`.
     func close() async
 }
