@@ -30,7 +30,13 @@ package final class SyncEngine: Sendable {
     }
 
     /// Runs one client connection from the handshake to its end (docs/contract/wire.md §3). Returns when it is gone.
-    package func serve(_ connection: any FrameConnection, family: ProtocolFamily) async {
+    ///
+    /// - Parameter onAuthenticated: called once, when the token has been accepted: the connection stops counting as
+    ///   unauthenticated.
+    package func serve(
+        _ connection: any FrameConnection, family: ProtocolFamily,
+        onAuthenticated: @escaping @Sendable () -> Void = {}
+    ) async {
         fatalError("seam")
     }
 
