@@ -1,0 +1,46 @@
+package import Crypto
+import FoundationEssentials
+
+/// A token in compact form that claims to be signed with ES256: split and decoded, not verified (RFC 7515 §7.1;
+/// docs/contract/auth.md §2.2).
+package struct CompactJWS: Sendable {
+    /// Header member `kid`, if there.
+    package let keyID: String?
+    /// The decoded second segment.
+    package let payload: [UInt8]
+    /// `r ‖ s` of 64 bytes, or `nil` when the third segment is anything else.
+    package let signature: P256.Signing.ECDSASignature?
+
+    private let signedText: ArraySlice<UInt8>
+
+    /// Takes exactly three segments whose first is an object with text `alg` = `ES256`. `typ` and `kid` must be text when
+    /// present; other header members are ignored whatever their type.
+    package init?(_ token: String) {
+        let text = Array(token.utf8)
+        let dot = UInt8(ascii: ".")
+        guard let first = text.firstIndex(of: dot),
+            let second = text[(first + 1)...].firstIndex(of: dot),
+            !text[(second + 1)...].contains(dot),
+            let header = Base64URL.decode(text[..<first]),
+            let payload = Base64URL.decode(text[(first + 1)..<second]),
+            let members = try? JSONObject(header, keeping: ["alg", "typ", "kid"]),
+            members.duplicates.isEmpty,
+            members["alg"] == .text("ES256")
+        else { return nil }
+        for name in ["typ", "kid"] {
+            guard let member = members[name] else { continue }
+            guard member.text != nil else { return nil }
+        }
+        self.keyID = members["kid"]?.text
+        self.payload = payload
+        self.signature = Base64URL.decode(text[(second + 1)...])
+            .flatMap { try? P256.Signing.ECDSASignature(rawRepresentation: $0) }
+        self.signedText = text[..<second]
+    }
+
+    /// Whether `key` made the signature over the first two segments. A high s counts.
+    package func isSigned(by key: P256.Signing.PublicKey) -> Bool {
+        guard let signature = self.signature else { return false }
+        return key.isValidSignature(signature, for: self.signedText)
+    }
+}
