@@ -34,3 +34,49 @@ public enum FrameType: Int32, Sendable {
     case notification = 2
     case chunk = 3
 }
+
+/// `method` of a frame: those that exist so far (docs/contract/rpc.md §1).
+public enum Method: String, Hashable, Sendable, CaseIterable {
+    case auth
+    case subscribe
+    case unsubscribe
+    case push
+    case pull
+    case tokenRefresh = "token.refresh"
+    case sync
+
+    public enum Kind: Hashable, Sendable {
+        case request
+        case clientNotification
+        case serverNotification
+    }
+
+    /// A method in a frame of another kind does not exist: `method_not_found` for a request, nothing for a notification.
+    public var kind: Kind {
+        switch self {
+        case .subscribe, .push, .pull, .tokenRefresh: .request
+        case .auth, .unsubscribe: .clientNotification
+        case .sync: .serverNotification
+        }
+    }
+
+    /// `message` of the error `invalid_params`; `nil` for a notification (docs/contract/rpc.md §2.1).
+    public var invalidParamsMessage: String? {
+        switch self {
+        case .subscribe: "invalid subscribe params"
+        case .push: "invalid push params"
+        case .pull: "invalid pull params"
+        case .tokenRefresh: "invalid token refresh params"
+        case .auth, .unsubscribe, .sync: nil
+        }
+    }
+}
+
+/// `name` of a chunk (docs/contract/rpc.md §5).
+public enum ChunkName: String, Hashable, Sendable, CaseIterable {
+    case pullBegin = "pull.begin"
+    case pullRecord = "pull.record"
+    case pullMembership = "pull.membership"
+    case pullFile = "pull.file"
+    case pullCommit = "pull.commit"
+}

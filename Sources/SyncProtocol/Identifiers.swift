@@ -8,18 +8,6 @@ public struct Identifier<Subject>: Hashable, Sendable {
     public let rawValue: UUID
 
     public init(_ rawValue: UUID) { self.rawValue = rawValue }
-
-    /// `nil` unless `text` is the hyphenated form of 36 bytes: hex digits of any case and any UUID version
-    /// (docs/contract/storage.md §1.3).
-    public init?(wireText text: String) {
-        var text = text
-        let uuid = text.withUTF8 { bytes in parseHyphenatedUUID(bytes) }
-        guard let uuid else { return nil }
-        self.init(uuid)
-    }
-
-    /// The canonical form: lowercase, hyphenated.
-    public var wireText: String { self.rawValue.uuidString.lowercased() }
 }
 
 public enum SpaceSubject {}
@@ -34,30 +22,52 @@ public typealias FileID = Identifier<FileSubject>
 /// A random version-4 UUID given to each connection; never sent on the wire (docs/contract/wire.md §3).
 public typealias ConnectionID = Identifier<ConnectionSubject>
 
-private func parseHyphenatedUUID(_ bytes: UnsafeBufferPointer<UInt8>) -> UUID? {
-    guard bytes.count == 36 else { return nil }
-    var uuid: uuid_t = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    let isValid = withUnsafeMutableBytes(of: &uuid) { output in
-        var offset = 0
-        for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 {
-                guard bytes[offset] == UInt8(ascii: "-") else { return false }
-                offset += 1
-            }
-            guard let high = hexValue(bytes[offset]), let low = hexValue(bytes[offset + 1]) else { return false }
-            output[index] = high << 4 | low
-            offset += 2
-        }
-        return true
+extension Identifier {
+    /// A version-4 UUID from the system's random numbers.
+    public static func random() -> Self { Self(UUID()) }
+
+    /// The 16 bytes as one big-endian number: `ByteBuffer.writeInteger(id.bits)` writes the database form.
+    public var bits: UInt128 {
+        let u = self.rawValue.uuid
+        let high =
+            (UInt64(u.0) << 56) | (UInt64(u.1) << 48) | (UInt64(u.2) << 40) | (UInt64(u.3) << 32)
+            | (UInt64(u.4) << 24) | (UInt64(u.5) << 16) | (UInt64(u.6) << 8) | UInt64(u.7)
+        let low =
+            (UInt64(u.8) << 56) | (UInt64(u.9) << 48) | (UInt64(u.10) << 40) | (UInt64(u.11) << 32)
+            | (UInt64(u.12) << 24) | (UInt64(u.13) << 16) | (UInt64(u.14) << 8) | UInt64(u.15)
+        return (UInt128(high) << 64) | UInt128(low)
     }
-    return isValid ? UUID(uuid: uuid) : nil
+
+    public init(bits: UInt128) {
+        func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: bits >> UInt128(120 - 8 * index)) }
+        self.init(
+            UUID(
+                uuid: (
+                    byte(0), byte(1), byte(2), byte(3), byte(4), byte(5), byte(6), byte(7),
+                    byte(8), byte(9), byte(10), byte(11), byte(12), byte(13), byte(14), byte(15)
+                )
+            )
+        )
+    }
+
+    /// 16 bytes, big-endian.
+    public var bytes: [UInt8] {
+        let u = self.rawValue.uuid
+        return [
+            u.0, u.1, u.2, u.3, u.4, u.5, u.6, u.7, u.8, u.9, u.10, u.11, u.12, u.13, u.14, u.15,
+        ]
+    }
+
+    /// `nil` unless there are exactly 16 bytes.
+    public init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 16 else { return nil }
+        var bits: UInt128 = 0
+        for byte in bytes { bits = (bits << 8) | UInt128(byte) }
+        self.init(bits: bits)
+    }
 }
 
-private func hexValue(_ byte: UInt8) -> UInt8? {
-    switch byte {
-    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-    default: nil
-    }
+/// Byte order, as PostgreSQL's `uuid` and SQLite's `BLOB` compare.
+extension Identifier: Comparable {
+    public static func < (left: Self, right: Self) -> Bool { left.bits < right.bits }
 }

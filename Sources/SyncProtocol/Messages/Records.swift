@@ -1,7 +1,7 @@
 public import NIOCore
 
 /// `push` (docs/contract/rpc.md §4).
-public struct PushParams: Hashable {
+public struct PushParams: Hashable, Sendable {
     /// As sent; not yet known to be a UUID.
     public var space: String
     /// Empty when absent.
@@ -33,14 +33,14 @@ public struct PushParams: Hashable {
 }
 
 /// Result of `push`. A refusal is a result, never an error response.
-public enum PushResult: Hashable {
+public enum PushResult: Hashable, Sendable {
     /// The space's cursor after the push; written as `cursor` unless 0.
     case accepted(cursor: Int64)
     case refused(RPCErrorCode)
 }
 
 /// `pull` (docs/contract/rpc.md §5).
-public struct PullParams: Hashable {
+public struct PullParams: Hashable, Sendable {
     public var spaces: [Entry]
 
     public struct Entry: Hashable, Sendable {
@@ -60,7 +60,7 @@ public struct PullParams: Hashable {
 }
 
 /// Chunk `pull.begin`.
-public struct PullBegin: Hashable {
+public struct PullBegin: Hashable, Sendable {
     public var space: String
     /// The requested `since`.
     public var prev: Int64
@@ -78,7 +78,7 @@ public struct PullBegin: Hashable {
 }
 
 /// Chunk `pull.record`, and without `space` an element of `sync.records`.
-public struct RecordEntry: Hashable {
+public struct RecordEntry: Hashable, Sendable {
     /// `nil` inside `sync`.
     public var space: String?
     public var id: RecordID
@@ -98,7 +98,7 @@ public struct RecordEntry: Hashable {
 }
 
 /// Chunk `pull.commit`.
-public struct PullCommit: Hashable {
+public struct PullCommit: Hashable, Sendable {
     public var space: String
     public var prev: Int64
     public var cursor: Int64
@@ -114,14 +114,14 @@ public struct PullCommit: Hashable {
 }
 
 /// Final result of a streaming request: `{_chunks: n}`.
-public struct ChunkCount: Hashable {
+public struct ChunkCount: Hashable, Sendable {
     public var chunks: Int64
 
     public init(chunks: Int64) { self.chunks = chunks }
 }
 
 /// Notification `sync` (docs/contract/rpc.md §14.1).
-public struct SyncNotification: Hashable {
+public struct SyncNotification: Hashable, Sendable {
     public var space: SpaceID
     public var prev: Int64
     public var cursor: Int64

@@ -1,7 +1,7 @@
 public import NIOCore
 
 /// `subscribe` (docs/contract/rpc.md §3.1).
-public struct SubscribeParams: Hashable {
+public struct SubscribeParams: Hashable, Sendable {
     public var spaces: [Entry]
 
     public struct Entry: Hashable, Sendable {
@@ -26,7 +26,7 @@ public struct SubscribeParams: Hashable {
 }
 
 /// Result of `subscribe`.
-public struct SubscribeResult: Hashable {
+public struct SubscribeResult: Hashable, Sendable {
     public var spaces: [Subscribed]
     /// Written only when not empty.
     public var errors: [Failure]
@@ -81,7 +81,7 @@ public struct SubscribeResult: Hashable {
 }
 
 /// Notification `unsubscribe` (docs/contract/rpc.md §3.2).
-public struct UnsubscribeParams: Hashable {
+public struct UnsubscribeParams: Hashable, Sendable {
     public var spaces: [String]
 
     public init(spaces: [String]) { self.spaces = spaces }
