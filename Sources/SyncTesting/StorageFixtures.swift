@@ -1,11 +1,6 @@
-import FoundationEssentials
 package import NIOCore
 package import SyncProtocol
 package import SyncStorage
-
-extension Identifier {
-    package static func random() -> Self { Self(UUID()) }
-}
 
 extension RecordID {
     /// `019400e8-7b5d-7000-8000-` and the number in twelve decimal digits (docs/contract/storage.md §13).
