@@ -1,0 +1,234 @@
+import DequeModule
+package import NIOCore
+package import SyncProtocol
+import Synchronization
+
+/// A `FrameConnection` without a socket. The test holds the client's end: it sends messages, reads what the server queued,
+/// or lets it lie, which is a client that does not read.
+package final class MemoryConnection: FrameConnection {
+    /// What the client's end sees.
+    package enum Received: Hashable, Sendable {
+        case frame(ByteBuffer)
+        case close(CloseFrame)
+        /// The server answered the client's own Close frame.
+        case closeEcho
+    }
+
+    private struct State {
+        var inbound: Deque<ReceivedMessage> = []
+        var end: ConnectionEnd?
+        var queue = OutboundQueue()
+        var isGone = false
+        var framesRead = 0
+
+        var receiver: CheckedContinuation<Void, Never>?
+        var reader: CheckedContinuation<Void, Never>?
+        var nextWaiter = 0
+        var roomWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var closeWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
+
+        mutating func takeRoomWaiters() -> [CheckedContinuation<Void, Never>] {
+            guard self.queue.hasRoom else { return [] }
+            defer { self.roomWaiters = [:] }
+            return Array(self.roomWaiters.values)
+        }
+
+        mutating func takeAllWaiters() -> [CheckedContinuation<Void, Never>] {
+            var waiters = Array(self.roomWaiters.values)
+            self.roomWaiters = [:]
+            if self.isGone {
+                waiters += self.closeWaiters.values
+                self.closeWaiters = [:]
+            }
+            if let receiver = self.receiver.take() { waiters.append(receiver) }
+            if let reader = self.reader.take() { waiters.append(reader) }
+            return waiters
+        }
+    }
+
+    // Fixed after init.
+    private let lingersAfterClose: Bool
+
+    // Guarded by itself.
+    private let state = Mutex(State())
+
+    /// - Parameter lingersAfterClose: The connection stays after a close, as one whose peer does not answer, until
+    ///   `vanish()`.
+    package init(lingersAfterClose: Bool = false) { self.lingersAfterClose = lingersAfterClose }
+
+    // MARK: - The client's end
+
+    package func send(_ message: ByteBuffer) { self.deliver(.binary(message)) }
+
+    package func sendText() { self.deliver(.text) }
+
+    /// The client's Close frame, or the end of its stream.
+    package func sendClose() { self.finish(.peerClosed) }
+
+    /// The transport breaks: nothing arrives any more in either direction.
+    package func fail() {
+        let waiters = self.state.withLock { state in
+            state.end = state.end ?? .failed
+            state.queue.end()
+            state.isGone = true
+            return state.takeAllWaiters()
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Ends a connection that lingers.
+    package func vanish() {
+        let waiters = self.state.withLock { state in
+            state.isGone = true
+            return state.takeAllWaiters()
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Waits for the next thing that the server sent. After a close it is that close, again and again; `nil` when the
+    /// transport has failed or the task is cancelled.
+    package func next() async -> Received? {
+        while !Task.isCancelled {
+            let (received, isOver, waiters) = self.state.withLock { state in
+                let received = Self.take(from: &state)
+                return (received, received == nil && state.queue.hasEnded, state.takeRoomWaiters())
+            }
+            for waiter in waiters { waiter.resume() }
+            if received != nil || isOver { return received }
+            await self.wait(at: \.reader) { state in
+                state.queue.frames > 0 || state.queue.closing != nil || state.queue.hasEnded
+            }
+        }
+        return nil
+    }
+
+    /// Frames that the server queued and the client has not read.
+    package var unreadFrames: Int { self.state.withLock { $0.queue.frames } }
+
+    /// Bytes of those frames.
+    package var unreadBytes: Int { self.state.withLock { $0.queue.bytes } }
+
+    /// Frames that the client has read.
+    package var framesRead: Int { self.state.withLock { $0.framesRead } }
+
+    /// Messages that the client sent and the server has not read.
+    package var unreceivedMessages: Int { self.state.withLock { $0.inbound.count } }
+
+    /// True once the server has called a closing member.
+    package var isClosing: Bool { self.state.withLock { $0.queue.closing != nil } }
+
+    private static func take(from state: inout State) -> Received? {
+        if let frame = state.queue.pop() {
+            state.queue.completed()
+            state.framesRead += 1
+            return .frame(frame)
+        }
+        switch state.queue.closing {
+        case .frame(let frame): return .close(frame)
+        case .echo: return .closeEcho
+        case nil: return nil
+        }
+    }
+
+    private func deliver(_ message: ReceivedMessage) {
+        let receiver = self.state.withLock { state in
+            guard state.end == nil else { return CheckedContinuation<Void, Never>?.none }
+            state.inbound.append(message)
+            return state.receiver.take()
+        }
+        receiver?.resume()
+    }
+
+    private func finish(_ end: ConnectionEnd) {
+        let receiver = self.state.withLock { state in
+            state.end = state.end ?? end
+            return state.receiver.take()
+        }
+        receiver?.resume()
+    }
+
+    // MARK: - FrameConnection
+
+    package func receive() async -> ReceivedMessage {
+        while !Task.isCancelled {
+            let message = self.state.withLock { state -> ReceivedMessage? in
+                if state.end == .closedLocally { return .ended(.closedLocally) }
+                return state.inbound.popFirst() ?? state.end.map { .ended($0) }
+            }
+            if let message { return message }
+            await self.wait(at: \.receiver) { !$0.inbound.isEmpty || $0.end != nil }
+        }
+        return .ended(.closedLocally)
+    }
+
+    package func offer(_ frame: ByteBuffer) -> OfferResult {
+        let (result, reader) = self.state.withLock { state in
+            let result = state.queue.offer(frame)
+            return (result, result == .queued ? state.reader.take() : nil)
+        }
+        reader?.resume()
+        return result
+    }
+
+    package func enqueue(_ frame: ByteBuffer) {
+        let reader = self.state.withLock { state in state.queue.enqueue(frame) ? state.reader.take() : nil }
+        reader?.resume()
+    }
+
+    package func room() async throws(ConnectionEnded) {
+        while !Task.isCancelled {
+            let (isOpen, hasRoom, id) = self.state.withLock { state in
+                state.nextWaiter += 1
+                return (state.queue.isOpen, state.queue.hasRoom, state.nextWaiter)
+            }
+            guard isOpen else { throw ConnectionEnded() }
+            if hasRoom { return }
+            await self.wait(at: \.roomWaiters[id]) { $0.queue.hasRoom }
+        }
+        throw ConnectionEnded()
+    }
+
+    package func close(_ frame: CloseFrame) { self.close { $0.close(.frame(frame)) } }
+
+    package func closeDiscardingQueue(_ frame: CloseFrame) { self.close { $0.closeDiscarding(.frame(frame)) } }
+
+    package func closeEcho() { self.close { $0.close(.echo) } }
+
+    package func waitUntilClosed() async {
+        let id = self.state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        await self.wait(at: \.closeWaiters[id]) { $0.isGone }
+    }
+
+    private func close(_ change: (inout OutboundQueue) -> Bool) {
+        let waiters = self.state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            guard change(&state.queue) else { return [] }
+            state.end = .closedLocally
+            if !self.lingersAfterClose { state.isGone = true }
+            return state.takeAllWaiters()
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Parks the calling task in a slot of the state unless what it waits for is true already.
+    private func wait(
+        at slot: any WritableKeyPath<State, CheckedContinuation<Void, Never>?> & Sendable,
+        until isReady: (State) -> Bool
+    ) async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isReadyNow = self.state.withLock { state in
+                    guard !Task.isCancelled, !isReady(state) else { return true }
+                    state[keyPath: slot] = continuation
+                    return false
+                }
+                if isReadyNow { continuation.resume() }
+            }
+        } onCancel: {
+            let waiting = self.state.withLock { $0[keyPath: slot].take() }
+            waiting?.resume()
+        }
+    }
+}
