@@ -1,49 +1,101 @@
 package import Logging
+package import Metrics
 package import SyncAuth
 package import SyncProtocol
 package import SyncStorage
 
-/// What an operator may change about sessions. Defaults are the contract's (docs/contract/operations.md §2.4).
-package struct EngineConfiguration: Sendable {
-    package var authTimeout: Duration = Limits.authTimeout
-    package var connectionLifetime: Duration = Limits.connectionLifetime
-    /// Connections of one mailbox key; `nil` lifts the limit (performance mode).
-    package var connectionsPerMailboxMax: Int? = 16
-    /// Bytes of one record blob.
-    package var recordBlobBytesMax: Int = Limits.recordBlobBytesMax
-    /// Closes a socket with 4001 `token expired` 60 s after its token's `exp` unless refreshed (architecture C30).
-    package var enforcesTokenExpiry = false
-
-    package init() {}
-}
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// Everything between a WebSocket and the storage: one value serves all connections of a process.
 package final class SyncEngine: Sendable {
+    // Fixed after init.
+    private let services: EngineServices
+
+    // Guarded by itself.
+    private let registry = SessionRegistry()
+
+    /// - Parameters:
+    ///   - metrics: Where the metrics of docs/contract/operations.md §12 go.
+    ///   - lifetimeFactor: Drawn once for each connection; its lifetime is the configured one times this.
+    ///   - unixTime: Seconds since 1970, for `EngineConfiguration.enforcesTokenExpiry` alone.
     package init(
         configuration: EngineConfiguration,
         storage: any Storage,
         tokens: any TokenValidator,
         clock: any Clock<Duration>,
-        logger: Logger
+        logger: Logger,
+        metrics: any MetricsFactory = MetricsSystem.factory,
+        lifetimeFactor: @escaping @Sendable () -> Double = { .random(in: 0.9...1.1) },
+        unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
     ) {
-        fatalError("seam")
+        let metrics = CoreMetrics(factory: metrics)
+        let broker = Broker(
+            connectionsPerMailboxMax: configuration.connectionsPerMailboxMax, metrics: metrics, logger: logger)
+        self.services = EngineServices(
+            configuration: configuration,
+            methods: .client,
+            tokens: tokens,
+            authorizer: SpaceAuthorizer(spaces: storage),
+            spaces: SpaceService(
+                storage: storage, broker: broker,
+                pushLimits: PushLimits(recordBlobBytesMax: configuration.recordBlobBytesMax), metrics: metrics),
+            broker: broker,
+            clock: clock,
+            lifetimeFactor: lifetimeFactor,
+            unixTime: unixTime,
+            metrics: metrics,
+            logger: logger
+        )
     }
 
     /// Runs one client connection from the handshake to its end (docs/contract/wire.md §3). Returns when it is gone.
     ///
-    /// - Parameter onAuthenticated: called once, when the token has been accepted: the connection stops counting as
-    ///   unauthenticated.
+    /// - Parameter onAuthenticated: Called at most once, when the token has been accepted: the connection stops counting
+    ///   as unauthenticated.
     package func serve(
         _ connection: any FrameConnection, family: ProtocolFamily,
         onAuthenticated: @escaping @Sendable () -> Void = {}
     ) async {
-        fatalError("seam")
+        let session = Session(
+            connection: connection, family: family, services: self.services, onAuthenticated: onAuthenticated)
+        if self.registry.add(session) {
+            await session.run()
+            self.registry.remove(session)
+        } else {
+            connection.close(.goingAway)
+            await connection.waitUntilClosed()
+        }
     }
 
     /// Lets requests in progress finish within `grace`, then closes every connection with 1001 `server shutting down`
     /// (docs/contract/operations.md §6). Returns when all have ended or `closeWait` has passed. Connections that are
     /// handed to `serve` afterwards are closed with 1001 at once.
     package func shutDown(grace: Duration, closeWait: Duration) async {
-        fatalError("seam")
+        self.registry.beginShutdown()
+        let sessions = self.registry.sessions
+        self.services.logger.info(
+            "Closing connections", metadata: Logger.metadata([.step: "sessions", .count: "\(sessions.count)"]))
+        for session in sessions { session.drain(.goingAway) }
+        if await self.waitUntilEmpty(atMost: grace) { return }
+        for session in self.registry.sessions { session.connection.close(.goingAway) }
+        if await self.waitUntilEmpty(atMost: closeWait) { return }
+        self.services.logger.warning(
+            "Connections left open",
+            metadata: Logger.metadata([.step: "sessions", .count: "\(self.registry.sessions.count)"]))
+    }
+
+    /// - Returns: False when the time has passed and sessions are left.
+    private func waitUntilEmpty(atMost limit: Duration) async -> Bool {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.registry.waitUntilEmpty() }
+            group.addTask { try? await self.services.clock.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+        return self.registry.sessions.isEmpty
     }
 }

@@ -1,0 +1,86 @@
+import Logging
+import NIOCore
+import SyncAuth
+import SyncProtocol
+import SyncStorage
+
+/// Why a handler stopped without an answer of its own.
+enum RequestFailure: Error, Hashable {
+    /// Answer with an error response.
+    case refused(RPCError)
+    /// Nobody is left to answer.
+    case connectionEnded
+}
+
+/// What became of a request, for metrics and the log.
+enum RPCOutcome: Hashable, Sendable {
+    case ok
+    /// Refused, in an error response or inside the result.
+    case refused(RPCErrorCode)
+    /// The result says no without a code of the protocol (`token.refresh`).
+    case declined
+    /// The connection ended before the answer.
+    case unanswered
+
+    var label: String {
+        switch self {
+        case .ok: "ok"
+        case .refused(let code): code.rawValue
+        case .declined: "declined"
+        case .unanswered: "unanswered"
+        }
+    }
+}
+
+/// Everything that a handler may use, made for one request.
+struct RPCContext: Sendable {
+    let requestID: String
+    /// The caller, as of the arrival of the request.
+    let principal: Principal
+    let session: Session
+    let services: EngineServices
+    let logger: Logger
+
+    var connectionID: ConnectionID { self.session.id }
+
+    /// Waits until the connection takes another frame. Every `enqueue` is preceded by one.
+    func room() async throws(RequestFailure) {
+        do { try await self.session.connection.room() } catch { throw .connectionEnded }
+    }
+
+    /// Queues the result. To be called once, after `room()`.
+    func enqueue(result: some WireEncodable) {
+        self.session.connection.enqueue(FrameEncoder.response(id: self.requestID, result: result))
+    }
+
+    /// Queues an error response. To be called once, after `room()`.
+    func enqueue(_ error: RPCError) {
+        self.session.connection.enqueue(
+            FrameEncoder.error(id: self.requestID, code: error.code, message: error.message))
+    }
+
+    /// Waits for room, then queues the result.
+    func respond(_ result: some WireEncodable) async throws(RequestFailure) {
+        try await self.room()
+        self.enqueue(result: result)
+    }
+
+    /// Waits for room, then queues one chunk of a streaming request.
+    func send(_ name: ChunkName, _ data: some WireEncodable) async throws(RequestFailure) {
+        try await self.room()
+        self.session.connection.enqueue(FrameEncoder.chunk(id: self.requestID, name: name, data: data))
+    }
+
+    /// `internal` is the only failure that someone has to look at.
+    func logInternal(_ error: RPCError, method: String) {
+        guard error.code == .internal else { return }
+        self.logger.error(
+            "RPC internal error",
+            metadata: Logger.metadata([
+                .method: method, .requestID: self.requestIDForLog, .error: error.cause?.description ?? error.message,
+            ]))
+    }
+
+    /// The client chooses the id, and with it its length.
+    var requestIDForLog: String { String(self.requestID.prefix(64)) }
+}
