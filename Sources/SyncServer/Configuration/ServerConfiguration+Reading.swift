@@ -1,0 +1,124 @@
+extension ServerConfiguration {
+    /// Which program the settings are for.
+    package enum Profile: Sendable {
+        case serve
+        /// `less-sync dev` (docs/contract/operations.md §1.1): loopback only, and no issuer is needed because it has its own.
+        case dev
+    }
+
+    /// Reads every setting: flag over environment over `_FILE` over default.
+    ///
+    /// - Parameters:
+    ///   - environment: all variables; unknown ones are ignored.
+    ///   - flags: values by variable name, from `parseFlags`.
+    ///   - readFile: the text of a file that a `_FILE` variable names. One newline at its end does not count.
+    /// - Throws: every wrong variable at once.
+    package static func read(
+        environment: [String: String], flags: [String: String] = [:], profile: Profile = .serve,
+        readFile: (String) throws -> String
+    ) throws(ConfigurationErrors) -> ServerConfiguration {
+        var configuration = ServerConfiguration()
+        if profile == .dev { configuration.listenAddress.host = "127.0.0.1" }
+        var errors: [ConfigurationError] = []
+        for variable in ConfigurationVariable.all {
+            do {
+                guard let text = try Self.text(of: variable, environment, flags, readFile) else { continue }
+                try variable.set(text, in: &configuration)
+            } catch {
+                errors.append(error)
+            }
+        }
+        errors += configuration.problems(in: profile, besides: errors)
+        guard errors.isEmpty else { throw ConfigurationErrors(errors: errors) }
+        configuration.warnings = configuration.findWarnings(environment, profile)
+        return configuration
+    }
+
+    /// The text that was given for `variable`, or `nil`. Set and empty counts as given.
+    private static func text(
+        of variable: ConfigurationVariable, _ environment: [String: String], _ flags: [String: String],
+        _ readFile: (String) throws -> String
+    ) throws(ConfigurationError) -> String? {
+        if let text = flags[variable.name] { return text }
+        let text = ([variable.name] + variable.aliases).lazy.compactMap { environment[$0] }.first
+        guard let fileVariable = variable.fileName, let path = environment[fileVariable] else { return text }
+        guard text == nil else {
+            throw ConfigurationError(fileVariable, "\(variable.name) and \(fileVariable) are both set")
+        }
+        do {
+            let content = try readFile(path)
+            return content.last?.isNewline == true ? String(content.dropLast()) : content
+        } catch {
+            throw ConfigurationError(
+                fileVariable, "\(fileVariable): cannot read \(ConfigurationError.quoted(path))")
+        }
+    }
+
+    /// What is wrong although each text was understood.
+    private func problems(in profile: Profile, besides known: [ConfigurationError]) -> [ConfigurationError] {
+        func isUnderstood(_ name: String) -> Bool { !known.contains { $0.variable == name } }
+        switch profile {
+        case .serve:
+            guard self.trustedIssuers.isEmpty, isUnderstood("TRUSTED_ISSUERS") else { return [] }
+            return [ConfigurationError("TRUSTED_ISSUERS", "TRUSTED_ISSUERS must be set")]
+        case .dev:
+            guard !self.listenAddress.isLoopback, isUnderstood("LISTEN_ADDR") else { return [] }
+            return [
+                ConfigurationError(
+                    "LISTEN_ADDR", "invalid LISTEN_ADDR \"\(self.listenAddress)\": dev listens on loopback only")
+            ]
+        }
+    }
+
+    private func findWarnings(_ environment: [String: String], _ profile: Profile) -> [String] {
+        var warnings: [String] = []
+        if self.identityHashKey == nil, profile == .serve {
+            warnings.append("IDENTITY_HASH_KEY is not set: application rate limits are off")
+        }
+        if self.isPerformanceMode { warnings.append("PERF_MODE is on: limits are lifted, not for production") }
+        let unsupported = environment.keys.filter { name in
+            ConfigurationVariable.unsupportedNames.contains(name)
+                || name.hasPrefix(ConfigurationVariable.unsupportedPrefix)
+        }
+        return warnings
+            + unsupported.sorted().map { "\($0) is set, but not supported by this version yet: it has no effect" }
+    }
+}
+
+// MARK: - Command line
+
+extension ServerConfiguration {
+    /// Reads `--listen-addr value`, `--listen-addr=value`, and the bare flag of a switch, which means `true`.
+    ///
+    /// - Returns: values by variable name; of a flag given twice the last counts.
+    package static func parseFlags(_ arguments: [String]) throws(UsageError) -> [String: String] {
+        var values: [String: String] = [:]
+        var remaining = arguments[...]
+        while let argument = remaining.popFirst() {
+            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let flag = parts.first.map(String.init) ?? ""
+            guard let variable = ConfigurationVariable.all.first(where: { !$0.isHidden && $0.flag == flag }) else {
+                throw UsageError(description: "unknown argument \(ConfigurationError.quoted(flag))")
+            }
+            if parts.count == 2 {
+                values[variable.name] = String(parts[1])
+            } else if variable.valueName == nil {
+                values[variable.name] = "true"
+            } else if let value = remaining.popFirst() {
+                values[variable.name] = value
+            } else {
+                throw UsageError(description: "\(flag) requires a value")
+            }
+        }
+        return values
+    }
+
+    /// The flags with their help and defaults, for `--help`.
+    package static var flagsHelp: String {
+        ConfigurationVariable.all.filter { !$0.isHidden }.map { variable in
+            let value = variable.valueName.map { " \($0)" } ?? ""
+            let defaultText = variable.defaultText.map { $0.isEmpty ? "" : " (default: \($0))" } ?? ""
+            return "  \(variable.flag)\(value)\n        \(variable.help)\(defaultText) [\(variable.name)]"
+        }.joined(separator: "\n")
+    }
+}

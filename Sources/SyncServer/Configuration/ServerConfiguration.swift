@@ -1,0 +1,67 @@
+package import Logging
+package import SyncAuth
+import SyncProtocol
+
+/// What an operator may change, read and checked (docs/contract/operations.md §2). Everything behind it takes plain values.
+package struct ServerConfiguration: Hashable, Sendable {
+    /// `LISTEN_ADDR`.
+    package var listenAddress = ListenAddress(host: "0.0.0.0", port: 5379)
+    /// `DATABASE_URL`.
+    package var database = DatabaseLocation.sqlite(path: "./data/less-sync.db")
+    /// `TRUSTED_ISSUERS`, one for each issuer; not empty in `serve`.
+    package var trustedIssuers: [TrustedIssuer] = []
+    /// `AUDIENCES`; empty: the audience of tokens is not checked.
+    package var audiences: [String] = []
+    /// `IDENTITY_HASH_KEY`, 32 bytes; without it application rate limits are off.
+    package var identityHashKey: Secret<[UInt8]>?
+    /// `MAX_RECORD_BLOB_SIZE` in bytes.
+    package var recordBlobBytesMax = Limits.recordBlobBytesMax
+    /// `MAX_FILE_SIZE` in bytes.
+    package var fileBytesMax = 104_857_600
+    /// `FILE_STORAGE_BACKEND`.
+    package var fileStorage = FileStorage.none
+    /// `DATABASE_POOL_SIZE`: PostgreSQL connections or SQLite readers, 3 or more.
+    package var databasePoolSize = 10
+    /// `SQLITE_SYNCHRONOUS`.
+    package var sqliteSynchronous = SQLiteSynchronous.full
+    /// `MAX_CONNECTIONS_PER_MAILBOX`; see `isPerformanceMode`.
+    package var connectionsPerMailboxMax = 16
+    /// `MAX_CONNECTIONS`: client sockets in all.
+    package var connectionsMax = 20_000
+    /// `MAX_UNAUTHENTICATED_CONNECTIONS`: those of them that have not authenticated yet.
+    package var unauthenticatedConnectionsMax = 1_000
+    /// `SHUTDOWN_TIMEOUT_SECONDS`: upper bound of a graceful shutdown.
+    package var shutdownTimeout: Duration = .seconds(30)
+    /// `MIGRATE_ON_START`; otherwise a schema of another version stops the start.
+    package var migratesOnStart = true
+    /// `LOG_LEVEL`, or a bare level in `RUST_LOG`.
+    package var logLevel = Logger.Level.info
+    /// `LOG_FORMAT`.
+    package var logFormat = LogFormat.text
+    /// `PERF_MODE`: lifts the limit of connections per mailbox and the application rate limits. Never for production.
+    package var isPerformanceMode = false
+    /// `ENFORCE_TOKEN_EXPIRY`: closes sockets whose token has been expired for 60 s.
+    package var enforcesTokenExpiry = false
+
+    /// Constant sentences for the log, about settings that are allowed but probably not meant.
+    package var warnings: [String] = []
+
+    package init() {}
+}
+
+package enum SQLiteSynchronous: String, CaseIterable, Sendable {
+    /// An acknowledged write survives power loss.
+    case full
+    /// It survives a crash of the process, not of the machine.
+    case normal
+}
+
+package enum FileStorage: String, Sendable {
+    /// File routes do not exist.
+    case none
+}
+
+package enum LogFormat: String, CaseIterable, Sendable {
+    case text
+    case json
+}
