@@ -6,7 +6,7 @@ extension Identifier {
         self.init(bits: bits)
     }
 
-    /// The hyphenated form, 32 hex digits, either of them in braces, or `urn:uuid:` (any case) before the hyphenated form.
+    /// The hyphenated form, alone or in braces or after `urn:uuid:`, or 32 hex digits.
     public init?(anyUUIDText text: String) {
         guard let bits = UUIDText.anyForm(text.utf8) else { return nil }
         self.init(bits: bits)
@@ -49,14 +49,11 @@ enum UUIDText {
         switch text.count {
         case 32: return Self.digits(text)
         case Self.length: return Self.hyphenated(text)
-        case 34, 38:
+        case 38:
             guard text.first == UInt8(ascii: "{"), text.last == UInt8(ascii: "}") else { return nil }
-            let inner = text.dropFirst().dropLast()
-            return inner.count == 32 ? Self.digits(inner) : Self.hyphenated(inner)
+            return Self.hyphenated(text.dropFirst().dropLast())
         case 45:
-            guard text.prefix(9).elementsEqual("urn:uuid:".utf8, by: { $0 == $1 || $0 | 0x20 == $1 }) else {
-                return nil
-            }
+            guard text.starts(with: "urn:uuid:".utf8) else { return nil }
             return Self.hyphenated(text.dropFirst(9))
         default: return nil
         }
