@@ -1,0 +1,63 @@
+import SyncProtocol
+import Testing
+
+@Suite("Codes and constants")
+struct CodesTests {
+    @Test("wire §1: subprotocols of both families")
+    func families() {
+        #expect(ProtocolFamily.allCases.map(\.subprotocol) == ["less-rpc-v1", "betterbase-rpc-v1"])
+    }
+
+    @Test("rpc §2.2: error codes as on the wire")
+    func errorCodes() {
+        #expect(
+            RPCErrorCode.allCases.map(\.rawValue) == [
+                "invalid_params", "bad_request", "forbidden", "not_found", "conflict", "rate_limited",
+                "payload_too_large", "method_not_found", "internal", "key_generation_stale",
+            ]
+        )
+    }
+
+    @Test(
+        "wire §10: close codes and reasons",
+        arguments: [
+            (CloseFrame.goingAway, 1001, "server shutting down"),
+            (.messageTooBig, 1009, "message too big"),
+            (.lifetimeReached, 4001, "connection timeout"),
+            (.tokenExpired, 4001, "token expired"),
+            (.tooManyConnections, 4003, "too many connections"),
+            (.slowConsumer, 4006, "slow consumer"),
+            (.authFailed("auth timeout"), 4000, "auth timeout"),
+            (.protocolError("expected binary rpc frame"), 4005, "expected binary rpc frame"),
+        ]
+    )
+    func closes(frame: CloseFrame, code: UInt16, reason: String) {
+        #expect(frame == CloseFrame(code: code, reason: reason))
+    }
+
+    @Test(
+        "rpc §2.1: each request has its message for undecodable params, a notification has none",
+        arguments: [
+            (Method.auth, Method.Kind.clientNotification, nil),
+            (.subscribe, .request, "invalid subscribe params"),
+            (.unsubscribe, .clientNotification, nil),
+            (.push, .request, "invalid push params"),
+            (.pull, .request, "invalid pull params"),
+            (.tokenRefresh, .request, "invalid token refresh params"),
+            (.sync, .serverNotification, nil),
+        ] as [(Method, Method.Kind, String?)]
+    )
+    func methods(method: Method, kind: Method.Kind, message: String?) {
+        #expect(method.kind == kind)
+        #expect(method.invalidParamsMessage == message)
+    }
+
+    @Test("rpc §1: method names as on the wire")
+    func methodNames() {
+        #expect(
+            Method.allCases.map(\.rawValue) == [
+                "auth", "subscribe", "unsubscribe", "push", "pull", "token.refresh", "sync",
+            ]
+        )
+    }
+}

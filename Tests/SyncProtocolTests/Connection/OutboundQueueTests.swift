@@ -1,0 +1,190 @@
+import NIOCore
+import SyncProtocol
+import Testing
+
+@Suite("Outbound queue")
+struct OutboundQueueTests {
+    private let frame = ByteBuffer(bytes: [1, 2, 3, 4])
+
+    @Test("Frames leave in the order they came")
+    func order() {
+        var queue = OutboundQueue()
+        for byte: UInt8 in 0..<10 {
+            if byte % 2 == 0 {
+                #expect(queue.offer(ByteBuffer(bytes: [byte])) == .queued)
+            } else {
+                #expect(queue.enqueue(ByteBuffer(bytes: [byte])) == true)
+            }
+        }
+        for byte: UInt8 in 0..<10 { #expect(queue.pop() == ByteBuffer(bytes: [byte])) }
+        #expect(queue.pop() == nil)
+    }
+
+    @Test("W-53: the 65th frame finds the queue full")
+    func frameLimit() {
+        var queue = OutboundQueue()
+        for _ in 0..<63 { #expect(queue.offer(self.frame) == .queued) }
+        #expect(queue.hasRoom)
+        #expect(queue.offer(self.frame) == .queued)
+        #expect(!queue.hasRoom)
+        #expect(queue.offer(self.frame) == .full)
+        #expect(queue.frames == 64)
+        #expect(queue.bytes == 64 * 4)
+    }
+
+    @Test("R3: bytes are limited as well, whichever limit is reached first")
+    func byteLimit() {
+        var queue = OutboundQueue(framesMax: 64, bytesMax: 10)
+        #expect(queue.offer(self.frame) == .queued)
+        #expect(queue.offer(self.frame) == .queued)
+        #expect(queue.hasRoom)
+        #expect(queue.offer(self.frame) == .full)
+        #expect(queue.offer(ByteBuffer(bytes: [1, 2])) == .queued)
+        #expect(!queue.hasRoom)
+        #expect(queue.bytes == 10)
+    }
+
+    @Test("A frame of the greatest size fits into an empty queue, and then nothing does")
+    func greatestFrame() {
+        var queue = OutboundQueue()
+        #expect(queue.offer(ByteBuffer(repeating: 0, count: Limits.messageBytesMax)) == .queued)
+        #expect(!queue.hasRoom)
+        #expect(queue.offer(ByteBuffer(bytes: [0])) == .full)
+        _ = queue.pop()
+        #expect(queue.offer(ByteBuffer(bytes: [0])) == .full)
+        queue.completed()
+        #expect(queue.offer(ByteBuffer(bytes: [0])) == .queued)
+    }
+
+    @Test("Responses pass the limits, notifications do not")
+    func enqueueBeyond() {
+        var queue = OutboundQueue(framesMax: 1, bytesMax: 4)
+        #expect(queue.enqueue(self.frame) == true)
+        #expect(queue.enqueue(self.frame) == true)
+        #expect(queue.frames == 2)
+        #expect(queue.bytes == 8)
+        #expect(queue.offer(self.frame) == .full)
+        #expect(!queue.hasRoom)
+    }
+
+    @Test("A frame counts until it is written")
+    func inFlight() {
+        var queue = OutboundQueue(framesMax: 2, bytesMax: 100)
+        queue.enqueue(self.frame)
+        queue.enqueue(self.frame)
+        #expect(queue.pop() == self.frame)
+        #expect(queue.pop() == self.frame)
+        #expect(!queue.hasRoom)
+        #expect(!queue.isDrained)
+        queue.completed()
+        #expect(queue.hasRoom)
+        #expect(queue.frames == 1)
+        #expect(queue.bytes == 4)
+        queue.completed()
+        #expect(queue.isDrained)
+        #expect(queue.bytes == 0)
+    }
+
+    @Test("Completing more than is in flight changes nothing")
+    func completedTooOften() {
+        var queue = OutboundQueue()
+        queue.enqueue(self.frame)
+        queue.completed(3)
+        #expect(queue.frames == 1)
+        #expect(queue.bytes == 4)
+    }
+
+    @Test("Closing keeps what waits and takes nothing more")
+    func close() {
+        var queue = OutboundQueue(framesMax: 1, bytesMax: 4)
+        queue.enqueue(self.frame)
+        #expect(queue.close(.frame(.goingAway)) == true)
+        #expect(queue.closing == .frame(.goingAway))
+        #expect(!queue.isOpen)
+        #expect(queue.hasRoom, "nobody is to wait for room that is of no use any more")
+        #expect(queue.offer(self.frame) == .ended)
+        #expect(queue.enqueue(self.frame) == false)
+        #expect(queue.pop() == self.frame)
+        #expect(queue.pop() == nil)
+        #expect(!queue.isDrained)
+        queue.completed()
+        #expect(queue.isDrained)
+    }
+
+    @Test("W-53: a slow consumer's queue is dropped; what is being written completes")
+    func closeDiscarding() {
+        var queue = OutboundQueue()
+        for _ in 0..<5 { queue.enqueue(self.frame) }
+        _ = queue.pop()
+        #expect(queue.closeDiscarding(.frame(.slowConsumer)) == true)
+        #expect(queue.pop() == nil)
+        #expect(queue.frames == 1)
+        #expect(queue.bytes == 4)
+        #expect(!queue.isDrained)
+        queue.completed()
+        #expect(queue.isDrained)
+        #expect(queue.bytes == 0)
+    }
+
+    @Test("The first close wins")
+    func firstCloseWins() {
+        var queue = OutboundQueue()
+        queue.enqueue(self.frame)
+        #expect(queue.close(.echo) == true)
+        #expect(queue.close(.frame(.goingAway)) == false)
+        #expect(queue.closeDiscarding(.frame(.slowConsumer)) == false)
+        #expect(queue.closing == .echo)
+        #expect(queue.frames == 1)
+    }
+
+    @Test("The end of the transport drops everything")
+    func end() {
+        var queue = OutboundQueue()
+        for _ in 0..<3 { queue.enqueue(self.frame) }
+        _ = queue.pop()
+        queue.end()
+        #expect(queue.hasEnded)
+        #expect(queue.isDrained)
+        #expect(queue.bytes == 0)
+        #expect(queue.hasRoom)
+        #expect(queue.pop() == nil)
+        #expect(queue.offer(self.frame) == .ended)
+        #expect(queue.enqueue(self.frame) == false)
+        #expect(queue.close(.frame(.goingAway)) == false)
+        #expect(queue.closing == nil)
+        queue.completed()
+        #expect(queue.bytes == 0)
+    }
+
+    @Test("The accounts agree with a plain model in any order of events", arguments: 0..<8)
+    func model(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var queue = OutboundQueue(framesMax: 5, bytesMax: 40)
+        var waiting: [Int] = []
+        var inFlight: [Int] = []
+        for _ in 0..<2_000 {
+            let size = Int.random(in: 0...20, using: &generator)
+            let frames = waiting.count + inFlight.count
+            let bytes = waiting.reduce(0, +) + inFlight.reduce(0, +)
+            switch Int.random(in: 0..<5, using: &generator) {
+            case 0, 1:
+                let fits = frames == 0 || (frames < 5 && bytes + size <= 40)
+                #expect(queue.offer(ByteBuffer(repeating: 7, count: size)) == (fits ? .queued : .full))
+                if fits { waiting.append(size) }
+            case 2 where frames < 8:
+                #expect(queue.enqueue(ByteBuffer(repeating: 7, count: size)) == true)
+                waiting.append(size)
+            case 3:
+                #expect(queue.pop()?.readableBytes == waiting.first)
+                if !waiting.isEmpty { inFlight.append(waiting.removeFirst()) }
+            default:
+                queue.completed()
+                if !inFlight.isEmpty { inFlight.removeFirst() }
+            }
+            #expect(queue.frames == waiting.count + inFlight.count)
+            #expect(queue.bytes == waiting.reduce(0, +) + inFlight.reduce(0, +))
+            #expect(queue.hasRoom == (queue.frames < 5 && queue.bytes < 40))
+            #expect(queue.isDrained == (queue.frames == 0))
+        }
+    }
+}

@@ -1,0 +1,313 @@
+import NIOCore
+import SyncProtocol
+import Testing
+
+/// The examples of docs/contract/wire.md §18, decoded to values and encoded to the same bytes.
+@Suite("Wire examples")
+struct WireExampleTests {
+    static let space = "cf78fa75-e714-5073-8972-126a66255b39"
+    static let record = "019400e8-7b5d-7000-8000-000000000001"
+    static let record2 = "019400e8-7b5d-7000-8000-000000000002"
+    static let file = "d205899b-b9fb-4d6e-8159-8578661a574c"
+    static let dek = ByteBuffer(bytes: [0, 0, 0, 1] + Array(repeating: 0xAA, count: 40))
+    static let peer = "82914299e281046322b00d59409da960"
+
+    @Test("All 40 examples are there, each as long as it says")
+    func complete() {
+        #expect(
+            Set(Fixtures.wireExamples.map(\.id))
+                == Set((1...11).map { "C\($0)" } + (1...29).map { "S\($0)" })
+        )
+        for example in Fixtures.wireExamples {
+            #expect(example.message.readableBytes == example.bytes, "\(example.id)")
+        }
+    }
+
+    // MARK: - Client
+
+    private func expectRequest<Params: WireDecodable & WireEncodable & Equatable>(
+        _ example: String, _ id: String, _ method: Method, _ params: Params, sameBytes: Bool = true
+    ) throws {
+        guard case .request(let request) = try FrameDecoder.decodeClientFrame(Fixtures.example(example)) else {
+            Issue.record("\(example) is no request")
+            return
+        }
+        #expect(request.id == id)
+        #expect(request.method == method.rawValue)
+        #expect(try request.params.decode() == params)
+        if sameBytes {
+            #expect(hex(FrameEncoder.request(id: id, method: method, params: params)) == hex(Fixtures.example(example)))
+        }
+    }
+
+    @Test("C1: auth")
+    func auth() { #expect(hex(FrameEncoder.auth(token: "T")) == hex(Fixtures.example("C1"))) }
+
+    @Test("C2: subscribe with presence")
+    func subscribe() throws {
+        try self.expectRequest(
+            "C2", "rpc-1", .subscribe, SubscribeParams(spaces: [.init(id: Self.space, since: 0, presence: true)])
+        )
+    }
+
+    @Test("C3, W-44: subscribe with undefined optionals")
+    func subscribeUndefined() throws {
+        try self.expectRequest(
+            "C3", "rpc-2", .subscribe, SubscribeParams(spaces: [.init(id: Self.space, since: 0)]), sameBytes: false
+        )
+    }
+
+    @Test("C4: unsubscribe")
+    func unsubscribe() throws {
+        let params = UnsubscribeParams(spaces: [Self.space])
+        guard case .notification(let notification) = try FrameDecoder.decodeClientFrame(Fixtures.example("C4")) else {
+            Issue.record("C4 is no notification")
+            return
+        }
+        #expect(notification.method == Method.unsubscribe.rawValue)
+        #expect(try notification.params.decode() == params)
+        #expect(hex(FrameEncoder.notification(method: .unsubscribe, params: params)) == hex(Fixtures.example("C4")))
+    }
+
+    @Test("C5: push of a new record and a deletion")
+    func push() throws {
+        try self.expectRequest(
+            "C5", "rpc-3", .push,
+            PushParams(
+                space: Self.space,
+                changes: [
+                    .init(id: Self.record, blob: ByteBuffer(bytes: [1, 2, 3]), expectedCursor: 0, dek: Self.dek),
+                    .init(id: Self.record2, blob: nil, expectedCursor: 41, dek: nil),
+                ]
+            )
+        )
+    }
+
+    @Test("C6: pull")
+    func pull() throws {
+        try self.expectRequest("C6", "rpc-4", .pull, PullParams(spaces: [.init(id: Self.space, since: 0)]))
+    }
+
+    @Test("C7: token.refresh")
+    func tokenRefresh() throws {
+        try self.expectRequest("C7", "rpc-5", .tokenRefresh, TokenParams(token: "T2"))
+    }
+
+    @Test(
+        "C8–C10: frames of other methods decode",
+        arguments: [("C8", "presence.set"), ("C9", "event.send"), ("C10", "deks.get")]
+    )
+    func others(example: String, method: String) throws {
+        switch try FrameDecoder.decodeClientFrame(Fixtures.example(example)) {
+        case .notification(let notification): #expect(notification.method == method)
+        case .request(let request):
+            #expect(request.method == method)
+            #expect(request.id == "rpc-6")
+        case let frame: Issue.record("\(frame)")
+        }
+    }
+
+    // MARK: - Server
+
+    private func expectResponse<Result: WireDecodable & WireEncodable & Equatable>(
+        _ example: String, _ id: String, _ result: Result
+    ) throws {
+        let message = Fixtures.example(example)
+        #expect(hex(FrameEncoder.response(id: id, result: result)) == hex(message))
+        guard case .response(let decodedID, let payload) = try FrameDecoder.decodeServerFrame(message) else {
+            Issue.record("\(example) is no response")
+            return
+        }
+        #expect(decodedID == id)
+        #expect(try payload.decode() == result)
+    }
+
+    private func expectChunk<Chunk: WireDecodable & WireEncodable & Equatable>(
+        _ example: String, _ name: ChunkName, _ chunk: Chunk
+    ) throws {
+        let message = Fixtures.example(example)
+        #expect(hex(FrameEncoder.chunk(id: "rpc-4", name: name, data: chunk)) == hex(message))
+        guard case .chunk("rpc-4", name.rawValue, let payload) = try FrameDecoder.decodeServerFrame(message) else {
+            Issue.record("\(example) is no \(name) chunk")
+            return
+        }
+        #expect(try payload.decode() == chunk)
+    }
+
+    @Test("S1: subscribe result with rewrap epoch and a peer")
+    func subscribeResult() throws {
+        try self.expectResponse(
+            "S1", "rpc-1",
+            SubscribeResult(spaces: [
+                .init(
+                    id: Self.space, cursor: 42, keyGeneration: 3, rewrapEpoch: 2,
+                    peers: [.init(peer: Self.peer, data: ByteBuffer(bytes: [9, 9, 9]))]
+                )
+            ])
+        )
+    }
+
+    @Test("S2: subscribe result with a failure")
+    func subscribeFailure() throws {
+        try self.expectResponse(
+            "S2", "rpc-2", SubscribeResult(spaces: [], errors: [.init(space: "not-a-uuid", error: .badRequest)])
+        )
+    }
+
+    @Test("S3: error response")
+    func errorResponse() throws {
+        let message = Fixtures.example("S3")
+        let text = "unknown method: nonexistent.method"
+        #expect(hex(FrameEncoder.error(id: "", code: .methodNotFound, message: text)) == hex(message))
+        let error = ErrorBody(code: .methodNotFound, message: text)
+        #expect(try FrameDecoder.decodeServerFrame(message) == .failure(id: "", error: error))
+        #expect(error.knownCode == .methodNotFound)
+        #expect(ErrorBody(code: "from_the_future", message: "").knownCode == nil)
+    }
+
+    @Test("S4, S5, S29: push results")
+    func pushResults() throws {
+        try self.expectResponse("S4", "rpc-3", PushResult.accepted(cursor: 77))
+        try self.expectResponse("S5", "rpc-3", PushResult.refused(.conflict))
+        try self.expectResponse("S29", "rpc-3", PushResult.refused(.keyGenerationStale))
+    }
+
+    @Test("S6: pull.begin")
+    func pullBegin() throws {
+        try self.expectChunk(
+            "S6", .pullBegin, PullBegin(space: Self.space, prev: 0, cursor: 78, keyGeneration: 1, rewrapEpoch: nil)
+        )
+    }
+
+    @Test("S7, S8: pull.record, live and deleted")
+    func pullRecord() throws {
+        let record = try #require(RecordID(wireText: Self.record))
+        let record2 = try #require(RecordID(wireText: Self.record2))
+        try self.expectChunk(
+            "S7", .pullRecord,
+            RecordEntry(
+                space: Self.space, id: record, blob: ByteBuffer(bytes: [1, 2, 3]), cursor: 77, dek: Self.dek,
+                deleted: false
+            )
+        )
+        try self.expectChunk(
+            "S8", .pullRecord,
+            RecordEntry(space: Self.space, id: record2, blob: nil, cursor: 77, dek: nil, deleted: true)
+        )
+    }
+
+    @Test("S9: pull.membership")
+    func pullMembership() throws {
+        try self.expectChunk(
+            "S9", .pullMembership,
+            PullMembership(
+                space: Self.space, cursor: 1,
+                entries: [
+                    .init(
+                        chainSequence: 1, previousHash: nil, entryHash: ByteBuffer(repeating: 0x11, count: 32),
+                        payload: ByteBuffer(bytes: [7, 8, 9])
+                    )
+                ]
+            )
+        )
+    }
+
+    @Test("S10: pull.file")
+    func pullFile() throws {
+        try self.expectChunk(
+            "S10", .pullFile,
+            PullFile(
+                space: Self.space, id: try #require(FileID(wireText: Self.file)),
+                recordID: try #require(RecordID(wireText: Self.record)), size: 2_048_576, dek: Self.dek, cursor: 78,
+                deleted: false
+            )
+        )
+    }
+
+    @Test("S11: pull.commit")
+    func pullCommit() throws {
+        try self.expectChunk("S11", .pullCommit, PullCommit(space: Self.space, prev: 0, cursor: 78, count: 2))
+    }
+
+    @Test("S12: final result of a pull")
+    func chunkCount() throws { try self.expectResponse("S12", "rpc-4", ChunkCount(chunks: 4)) }
+
+    @Test("NTF-1, S13: sync with a live record and a deletion")
+    func sync() throws {
+        let notification = SyncNotification(
+            space: try #require(SpaceID(wireText: Self.space)), prev: 76, cursor: 77, keyGeneration: 0,
+            rewrapEpoch: nil,
+            records: [
+                RecordEntry(
+                    space: nil, id: try #require(RecordID(wireText: Self.record)), blob: ByteBuffer(bytes: [1, 2, 3]),
+                    cursor: 77, dek: Self.dek, deleted: false
+                ),
+                RecordEntry(
+                    space: nil, id: try #require(RecordID(wireText: Self.record2)), blob: nil, cursor: 77, dek: nil,
+                    deleted: true
+                ),
+            ]
+        )
+        let message = Fixtures.example("S13")
+        #expect(hex(FrameEncoder.sync(notification)) == hex(message))
+        #expect(FrameEncoder.notificationSize(method: .sync, params: notification) == 282)
+        guard case .notification(Method.sync.rawValue, let payload) = try FrameDecoder.decodeServerFrame(message) else {
+            Issue.record("S13 is no sync notification")
+            return
+        }
+        #expect(try payload.decode() == notification)
+    }
+
+    @Test("S21, S22: token.refresh results")
+    func tokenRefreshResults() throws {
+        try self.expectResponse("S21", "rpc-5", TokenRefreshResult())
+        try self.expectResponse("S22", "rpc-5", TokenRefreshResult(error: "invalid auth token"))
+    }
+
+    @Test(
+        "S14–S20: notifications of other methods decode",
+        arguments: [
+            ("S14", "membership"), ("S15", "file"), ("S16", "revoked"), ("S17", "invitation"), ("S18", "presence"),
+            ("S19", "presence.leave"), ("S20", "event"),
+        ]
+    )
+    func otherNotifications(example: String, method: String) throws {
+        guard
+            case .notification(let decoded, let params) = try FrameDecoder.decodeServerFrame(Fixtures.example(example))
+        else {
+            Issue.record("\(example) is no notification")
+            return
+        }
+        #expect(decoded == method)
+        #expect(params.item != nil)
+    }
+
+    @Test(
+        "S23, S28: chunks of other methods decode", arguments: [("S23", "deks.record"), ("S28", "deks.files.record")])
+    func otherChunks(example: String, name: String) throws {
+        guard case .chunk("rpc-6", name, let data) = try FrameDecoder.decodeServerFrame(Fixtures.example(example))
+        else {
+            Issue.record("\(example) is no \(name) chunk")
+            return
+        }
+        #expect(data.item != nil)
+    }
+
+    @Test("S24–S27: responses of other methods decode", arguments: ["S24", "S25", "S26", "S27"])
+    func otherResponses(example: String) throws {
+        guard case .response(_, let result) = try FrameDecoder.decodeServerFrame(Fixtures.example(example)) else {
+            Issue.record("\(example) is no response")
+            return
+        }
+        #expect(result.item != nil)
+        // The S27 form of a deks result also tells its chunks.
+        if example == "S27" { #expect(try result.decode(as: ChunkCount.self) == ChunkCount(chunks: 1)) }
+    }
+
+    @Test("W-57: the keepalive is one byte")
+    func keepalive() throws {
+        #expect(FrameEncoder.keepalive == ByteBuffer(bytes: [0xF6]))
+        #expect(try FrameDecoder.decodeServerFrame(FrameEncoder.keepalive) == .keepalive)
+        #expect(try FrameDecoder.decodeClientFrame(FrameEncoder.keepalive) == .keepalive)
+    }
+}
