@@ -142,7 +142,9 @@ let package = Package(
         ),
         .testTarget(
             name: "SyncServerTests",
-            dependencies: ["SyncServer", "SyncClient", "SyncTesting", nioCore, nioPosix, nioHTTP1, httpClient],
+            dependencies: [
+                "SyncServer", "SyncClient", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, httpClient,
+            ],
             swiftSettings: settings
         ),
         .testTarget(
