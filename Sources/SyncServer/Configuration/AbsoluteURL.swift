@@ -26,6 +26,16 @@ enum AbsoluteURL {
         return nil
     }
 
+    /// `text` for a log: a password in front of the host is left out, and so is everything from the query on.
+    static func withoutUserInfo(_ text: String) -> String {
+        let text = text.prefix { !"?#".contains($0) }
+        guard let colon = text.firstIndex(of: ":"), text[colon...].hasPrefix("://") else { return String(text) }
+        let start = text.index(colon, offsetBy: 3)
+        let authority = text[start...].prefix { $0 != "/" }
+        guard let at = authority.lastIndex(of: "@") else { return String(text) }
+        return String(text[..<start]) + text[text.index(after: at)...]
+    }
+
     private static func isScheme(_ text: Substring) -> Bool {
         text.first?.isLetter == true
             && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
