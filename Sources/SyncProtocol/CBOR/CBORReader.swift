@@ -7,16 +7,10 @@ public struct CBORReader: Sendable {
     private let buffer: ByteBuffer
     /// Bytes read.
     private var offset = 0
-    /// Containers entered.
-    private var depth: Int
+    /// Containers entered, at most `Limits.cborDepthMax`.
+    private var depth = 0
 
-    public init(_ buffer: ByteBuffer) { self.init(buffer, depth: 0) }
-
-    /// - Parameter depth: Containers around the first item, counted against `Limits.cborDepthMax`.
-    init(_ buffer: ByteBuffer, depth: Int) {
-        self.buffer = buffer
-        self.depth = depth
-    }
+    public init(_ buffer: ByteBuffer) { self.buffer = buffer }
 
     /// Bytes not read yet.
     package var remainingBytes: Int { self.buffer.readableBytes - self.offset }

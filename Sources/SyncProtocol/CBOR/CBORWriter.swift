@@ -27,7 +27,12 @@ public struct CBORWriter: Sendable {
 
     /// What `body` writes, in one allocation. `body` is called twice.
     static func encode(_ body: (inout CBORWriter) -> Void) -> ByteBuffer {
-        var writer = CBORWriter(capacity: Self.measure(body))
+        Self.encode(size: Self.measure(body), body)
+    }
+
+    /// What `body` writes, in one allocation if that is `size` bytes.
+    static func encode(size: Int, _ body: (inout CBORWriter) -> Void) -> ByteBuffer {
+        var writer = CBORWriter(capacity: size)
         body(&writer)
         return writer.buffer
     }

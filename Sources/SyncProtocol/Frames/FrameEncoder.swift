@@ -43,8 +43,11 @@ extension FrameEncoder {
 
     /// The `sync` notification, or its nudge where it would exceed `Limits.messageBytesMax` (docs/contract/rpc.md §2.6).
     public static func sync(_ notification: SyncNotification) -> ByteBuffer {
-        let fits = Self.notificationSize(method: .sync, params: notification) <= Limits.messageBytesMax
-        return Self.notification(method: .sync, params: fits ? notification : notification.nudge)
+        let size = Self.notificationSize(method: .sync, params: notification)
+        guard size <= Limits.messageBytesMax else {
+            return Self.notification(method: .sync, params: notification.nudge)
+        }
+        return CBORWriter.encode(size: size) { Self.writeNotification(.sync, notification, to: &$0) }
     }
 
     private static func writeHead(of type: FrameType, id: String, keys: Int, to writer: inout CBORWriter) {

@@ -13,8 +13,7 @@ public struct FramePayload: Sendable, Hashable {
     ///   (docs/contract/wire.md §5.1).
     public func decode<Message: WireDecodable>(as message: Message.Type = Message.self) throws(CBORError) -> Message {
         guard let item = self.item else { throw .missingField }
-        // Inside the map of the frame.
-        var reader = CBORReader(item, depth: 1)
+        var reader = CBORReader(item)
         return try Message(from: &reader)
     }
 }
