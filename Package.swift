@@ -60,6 +60,7 @@ let package = Package(
             dependencies: [
                 "SyncProtocol", "SyncStorage", nioCore, deque, logging, lifecycle,
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],
             swiftSettings: settings
         ),
@@ -91,7 +92,7 @@ let package = Package(
             name: "SyncTesting",
             dependencies: [
                 "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", nioCore, deque,
-                crypto,
+                crypto, logging,
             ],
             swiftSettings: settings
         ),
@@ -120,7 +121,7 @@ let package = Package(
         .testTarget(
             name: "SyncStorageSQLiteTests",
             dependencies: [
-                "SyncStorageSQLite", "SyncStorage", "SyncTesting", nioCore,
+                "SyncStorageSQLite", "SyncStorage", "SyncProtocol", "SyncTesting", nioCore, logging,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ],
             swiftSettings: settings

@@ -1,0 +1,73 @@
+import Dispatch
+import GRDB
+import GRDBSQLite
+import SyncStorage
+
+// A connection is a GRDB `DatabaseQueue`. Not a `DatabasePool`: that one sets `synchronous` to NORMAL behind our back, and
+// its readers cannot keep a snapshot from one call to the next.
+
+extension DatabaseQueue {
+    /// The connection that writes. Blocks.
+    static func writer(at path: String, _ synchronous: SQLiteConfiguration.Synchronous) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.label = "less-sync.sqlite.writer"
+        configuration.busyMode = .timeout(SQLiteLimits.busyTimeoutSeconds)
+        configuration.prepareDatabase { db in
+            try db.execute(
+                sql: """
+                    PRAGMA journal_mode = WAL;
+                    PRAGMA synchronous = \(synchronous == .full ? "FULL" : "NORMAL");
+                    PRAGMA secure_delete = ON;
+                    PRAGMA recursive_triggers = OFF;
+                    PRAGMA journal_size_limit = \(SQLiteLimits.walBytesKept);
+                    PRAGMA wal_autocheckpoint = 0;
+                    PRAGMA cache_size = -\(SQLiteLimits.writerCacheKiB);
+                    """)
+            // Checked, because the first promise of a server is that what it acknowledged is there after a crash.
+            guard try String.fetchOne(db, sql: "PRAGMA journal_mode") == "wal",
+                try Int.fetchOne(db, sql: "PRAGMA synchronous") == (synchronous == .full ? 2 : 1),
+                try Int.fetchOne(db, sql: "PRAGMA foreign_keys") == 1
+            else { throw StorageError.database(detail: "SQLite did not take the settings of a connection") }
+        }
+        return try DatabaseQueue(path: path, configuration: configuration)
+    }
+
+    /// A connection that reads, and may keep a transaction open between calls. Blocks.
+    static func reader(at path: String, number: Int) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.label = "less-sync.sqlite.reader.\(number)"
+        configuration.readonly = true
+        configuration.busyMode = .timeout(SQLiteLimits.busyTimeoutSeconds)
+        configuration.allowsUnsafeTransactions = true
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA cache_size = -\(SQLiteLimits.readerCacheKiB)")
+        }
+        return try DatabaseQueue(path: path, configuration: configuration)
+    }
+
+    /// Runs `body` on the connection's own thread, whatever becomes of the calling task.
+    func perform<Result: Sendable>(
+        while action: String, _ body: @escaping @Sendable (Database) throws -> Result
+    ) async throws(StorageError) -> Result {
+        let result = await withCheckedContinuation { continuation in
+            self.asyncWriteWithoutTransaction { db in
+                continuation.resume(
+                    returning: Swift.Result {
+                        guard db.sqliteConnection != nil else { throw StorageError.unavailable }
+                        return try body(db)
+                    })
+            }
+        }
+        return try result.mapError { StorageError($0, while: action) }.get()
+    }
+}
+
+/// Runs `body`, which may block, on a thread that may be blocked.
+func blocking<Result: Sendable>(
+    while action: String, _ body: @escaping @Sendable () throws -> Result
+) async throws(StorageError) -> Result {
+    let result = await withCheckedContinuation { continuation in
+        DispatchQueue.global().async { continuation.resume(returning: Swift.Result(catching: body)) }
+    }
+    return try result.mapError { StorageError($0, while: action) }.get()
+}

@@ -1,0 +1,76 @@
+import FoundationEssentials
+import Glibc
+import SyncStorage
+import Synchronization
+
+/// The place of a database, held exclusively: the broker that tells clients of changes lives in the process, so one file
+/// serves one process (docs/contract/storage.md Δ-S13).
+final class DatabaseFile: Sendable {
+    let path: String
+    private let temporaryDirectory: String?
+    /// Descriptor of the lock file, `nil` when released.
+    private let lock: Mutex<Int32?>
+
+    /// Creates the directory and an empty file where there is none, readable by this user alone, and takes the lock
+    /// `<path>.lock`. Blocks.
+    ///
+    /// - Parameter path: `nil` for a temporary directory.
+    init(path: String?) throws(StorageError) {
+        if let path {
+            guard !path.isEmpty else { throw .database(detail: "the path of the SQLite database is empty") }
+            self.path = path
+            self.temporaryDirectory = nil
+            try createDirectory(of: path)
+        } else {
+            let directory = FileManager.default.temporaryDirectory.path + "/less-sync-" + UUID().uuidString
+            self.path = directory + "/database"
+            self.temporaryDirectory = directory
+            try createDirectory(of: self.path)
+        }
+        let descriptor = try openForOwner(self.path + ".lock")
+        // Opened for the length of the process or until `release`; a child process must not inherit it.
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            Glibc.close(descriptor)
+            throw .database(
+                detail: "another process uses the SQLite database \(self.path); it holds the lock \(self.path).lock")
+        }
+        self.lock = Mutex(descriptor)
+        // SQLite gives its -wal and -shm files the mode of this one.
+        Glibc.close(try openForOwner(self.path))
+    }
+
+    deinit { self.release() }
+
+    /// Gives the lock back, and removes a temporary database. Harmless when repeated.
+    func release() {
+        let descriptor = self.lock.withLock { descriptor in
+            defer { descriptor = nil }
+            return descriptor
+        }
+        guard let descriptor else { return }
+        Glibc.close(descriptor)
+        if let temporaryDirectory = self.temporaryDirectory {
+            try? FileManager.default.removeItem(atPath: temporaryDirectory)
+        }
+    }
+}
+
+private func openForOwner(_ path: String) throws(StorageError) -> Int32 {
+    let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+        throw .database(detail: "cannot open \(path): \(String(cString: strerror(errno)))")
+    }
+    return descriptor
+}
+
+private func createDirectory(of path: String) throws(StorageError) {
+    guard let slash = path.lastIndex(of: "/") else { return }
+    let directory = String(path[..<slash])
+    guard !directory.isEmpty else { return }
+    do {
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    } catch {
+        throw .database(detail: "cannot create the directory \(directory): \(error)")
+    }
+}

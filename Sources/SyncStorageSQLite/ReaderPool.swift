@@ -1,0 +1,89 @@
+import GRDB
+import Logging
+import SyncStorage
+import Synchronization
+
+/// The connections that read.
+final class ReaderPool: Sendable {
+    typealias StateMachine = ReaderPoolStateMachine<CheckedContinuation<ReaderPoolOutcome, Never>>
+    typealias Use = StateMachine.Use
+
+    private let connections: [DatabaseQueue]
+    private let waitLimit: Duration
+    private let clock: any Clock<Duration>
+    private let state: Mutex<StateMachine>
+
+    init(_ connections: [DatabaseQueue], waitLimit: Duration, clock: any Clock<Duration>) {
+        self.connections = connections
+        self.waitLimit = waitLimit
+        self.clock = clock
+        self.state = Mutex(StateMachine(readers: connections.count))
+    }
+
+    func addStatistics(to statistics: inout StorageStatistics) {
+        self.state.withLock { state in
+            statistics.pullsOpen = state.pullsOpen
+            statistics.pullsWaiting = state.pullsWaiting
+        }
+    }
+
+    /// Runs one read on a connection of its own.
+    func query<Value: Sendable>(
+        while action: String, _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(StorageError) -> Value {
+        let lease = try await self.lease(for: .query)
+        defer { self.release(lease) }
+        return try await lease.connection.perform(while: action, body)
+    }
+
+    struct Lease: Sendable {
+        let connection: DatabaseQueue
+        fileprivate let number: Int
+        fileprivate let use: Use
+    }
+
+    /// - Throws: `.unavailable` when no connection comes free in time, when the task is cancelled meanwhile, and when the
+    ///   pool is closed.
+    func lease(for use: Use) async throws(StorageError) -> Lease {
+        let outcome =
+            switch self.state.withLock({ $0.request(for: use) }) {
+            case .decided(let outcome): outcome
+            case .wait(let ticket): await self.wait(with: ticket)
+            }
+        guard case .leased(let number) = outcome else { throw .unavailable }
+        return Lease(connection: self.connections[number], number: number, use: use)
+    }
+
+    func release(_ lease: Lease) {
+        let wakeup = self.state.withLock { $0.release(lease.number, from: lease.use) }
+        if let wakeup { wakeup.waiter.resume(returning: wakeup.outcome) }
+    }
+
+    private func wait(with ticket: StateMachine.Ticket) async -> StateMachine.Outcome {
+        await withTaskGroup { group in
+            group.addTask {
+                // Cancelled when the wait is over, or with the task that waits.
+                try? await self.clock.sleep(for: self.waitLimit)
+                let wakeup = self.state.withLock { $0.giveUp(ticket) }
+                if let wakeup { wakeup.waiter.resume(returning: wakeup.outcome) }
+            }
+            defer { group.cancelAll() }
+            return await withCheckedContinuation { continuation in
+                let outcome = self.state.withLock { $0.attach(continuation, to: ticket) }
+                if let outcome { continuation.resume(returning: outcome) }
+            }
+        }
+    }
+
+    /// Closes every connection, whatever still uses it: pulls fail at their next page.
+    func close(logger: Logger) async {
+        for wakeup in self.state.withLock({ $0.close() }) { wakeup.waiter.resume(returning: wakeup.outcome) }
+        for connection in self.connections {
+            do {
+                try await blocking(while: "close a connection") { try connection.close() }
+            } catch {
+                logger.error("SQLite reader did not close cleanly", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+package import FoundationEssentials
+import GRDB
+package import SyncStorage
+
+/// Brings a database file to the schema of this program (docs/contract/storage.md §3, §11). SQLite databases start at
+/// version 13; there is no older one to upgrade.
+package enum SQLiteMigrator {
+    /// The version that this program needs.
+    package static var currentVersion: Int { Schema.version }
+
+    package struct Version: Hashable, Sendable {
+        package var number: Int
+        package var name: String
+        /// `nil`: pending.
+        package var appliedAt: Date?
+    }
+
+    /// Applies what is missing and returns those versions. Takes the database's lock.
+    ///
+    /// - Throws: `.migration` for a newer schema, or a file that is not ours; `.database` when the file is in use.
+    package static func up(_ configuration: SQLiteConfiguration) async throws(StorageError) -> [Version] {
+        try await self.withDatabase(configuration) { db in
+            let before = try Set(self.versions(db).compactMap { $0.appliedAt == nil ? nil : $0.number })
+            try self.migrate(db, now: configuration.now())
+            return try self.versions(db).filter { !before.contains($0.number) }
+        }
+    }
+
+    /// Every version that this program knows, in order.
+    package static func status(_ configuration: SQLiteConfiguration) async throws(StorageError) -> [Version] {
+        try await self.withDatabase(configuration) { db in try self.versions(db) }
+    }
+
+    /// The version of the database, 0 when it is empty.
+    package static func version(_ configuration: SQLiteConfiguration) async throws(StorageError) -> Int {
+        try await self.withDatabase(configuration) { db in try self.appliedVersion(db) }
+    }
+
+    private static func withDatabase<Result: Sendable>(
+        _ configuration: SQLiteConfiguration, _ body: @escaping @Sendable (Database) throws -> Result
+    ) async throws(StorageError) -> Result {
+        try await blocking(while: "read the schema version") {
+            let file = try DatabaseFile(path: configuration.path)
+            defer { file.release() }
+            let queue = try DatabaseQueue.writer(at: file.path, configuration.synchronous)
+            defer { try? queue.close() }
+            return try queue.inDatabase(body)
+        }
+    }
+
+    // MARK: On an open connection
+
+    /// One transaction: two that come at once both end with every version recorded once.
+    static func migrate(_ db: Database, now: Date) throws {
+        try db.inTransaction(.immediate) {
+            guard try self.appliedVersion(db) < Schema.version else { return .commit }
+            try db.execute(sql: Schema.versionTable)
+            for statement in Schema.baseline { try db.execute(sql: statement) }
+            for (version, name) in Schema.names {
+                try db.execute(
+                    sql: "INSERT INTO less_sync_migrations (version, name, applied_at) VALUES (?, ?, ?)",
+                    arguments: [version, name, now.microseconds])
+            }
+            return .commit
+        }
+    }
+
+    /// - Throws: `.migration` unless the database is empty or at a version of ours.
+    static func appliedVersion(_ db: Database) throws -> Int {
+        guard try db.tableExists("less_sync_migrations") else {
+            guard try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0 else {
+                throw StorageError.migration(detail: "the file has tables, but not those of less-sync")
+            }
+            return 0
+        }
+        let versions = try Int.fetchAll(db, sql: "SELECT version FROM less_sync_migrations ORDER BY version")
+        guard let last = versions.last else {
+            throw StorageError.migration(detail: "the table of versions is empty")
+        }
+        guard last <= Schema.version else {
+            throw StorageError.migration(
+                detail: "the database is at version \(last), newer than version \(Schema.version) of this program")
+        }
+        guard versions == Schema.names.map(\.version) else {
+            throw StorageError.migration(detail: "the table of versions lists \(versions), which no program wrote")
+        }
+        return last
+    }
+
+    private static func versions(_ db: Database) throws -> [Version] {
+        var applied: [Int: Date] = [:]
+        if try self.appliedVersion(db) > 0 {
+            for row in try Row.fetchAll(db, sql: "SELECT version, applied_at FROM less_sync_migrations") {
+                applied[row[0]] = Date(microseconds: row[1])
+            }
+        }
+        return Schema.names.map { Version(number: $0.version, name: $0.name, appliedAt: applied[$0.version]) }
+    }
+}
+
+extension Date {
+    /// Since the Unix epoch, as times are stored.
+    var microseconds: Int64 { Int64((self.timeIntervalSince1970 * 1_000_000).rounded()) }
+
+    init(microseconds: Int64) { self.init(timeIntervalSince1970: Double(microseconds) / 1_000_000) }
+}

@@ -1,0 +1,174 @@
+import GRDB
+import GRDBSQLite
+package import Logging
+package import NIOCore
+package import SyncProtocol
+package import SyncStorage
+import Synchronization
+
+/// The storage contract on one SQLite file: one connection that writes for all, several that read
+/// (docs/contract/storage.md §11).
+package final class SQLiteStorage: Storage {
+    private let file: DatabaseFile
+    private let writer: Writer
+    private let readers: ReaderPool
+    private let logger: Logger
+
+    /// Opens a database, creating it where there is none, and holds its lock until `close`.
+    ///
+    /// - Throws: `.database` when another process holds the lock or SQLite cannot use the file; `.migration` when its
+    ///   schema is newer, not ours, or, with `migrates` off, not up to date.
+    package static func open(
+        _ configuration: SQLiteConfiguration, logger: Logger
+    ) async throws(StorageError) -> SQLiteStorage {
+        try await blocking(while: "open the database") {
+            guard sqlite3_libversion_number() >= 3_035_000 else {
+                throw StorageError.database(detail: "SQLite 3.35 or later is needed")
+            }
+            let file = try DatabaseFile(path: configuration.path)
+            let writer = try DatabaseQueue.writer(at: file.path, configuration.synchronous)
+            try writer.inDatabase { db in
+                let version = try SQLiteMigrator.appliedVersion(db)
+                guard version < Schema.version else { return }
+                guard configuration.migrates else {
+                    throw StorageError.migration(
+                        detail: "the database is at version \(version), not \(Schema.version); run less-sync migrate")
+                }
+                try SQLiteMigrator.migrate(db, now: configuration.now())
+                logger.info("Created the SQLite schema", metadata: ["version": "\(Schema.version)"])
+            }
+            let readers = try (0..<max(1, configuration.readers)).map { number in
+                try DatabaseQueue.reader(at: file.path, number: number)
+            }
+            return SQLiteStorage(file: file, writer: writer, readers: readers, configuration, logger: logger)
+        }
+    }
+
+    private init(
+        file: DatabaseFile, writer: DatabaseQueue, readers: [DatabaseQueue], _ configuration: SQLiteConfiguration,
+        logger: Logger
+    ) {
+        self.file = file
+        self.writer = Writer(writer, waitLimit: configuration.waitLimit, now: configuration.now, logger: logger)
+        self.readers = ReaderPool(readers, waitLimit: configuration.waitLimit, clock: configuration.clock)
+        self.logger = logger
+    }
+
+    /// The database file.
+    package var path: String { self.file.path }
+
+    package var statistics: StorageStatistics {
+        var statistics = StorageStatistics()
+        self.writer.addStatistics(to: &statistics)
+        self.readers.addStatistics(to: &statistics)
+        return statistics
+    }
+
+    package func ping() async throws(StorageError) {
+        try await self.readers.query(while: "ping") { db in
+            try db.run("SELECT 1", action: "ping")
+        }
+    }
+
+    /// Empties the WAL into the database file, unless pulls are open: then it copies what it can.
+    package func checkpoint() async throws(StorageError) {
+        try await self.writer.checkpoint(truncating: self.statistics.pullsOpen == 0)
+    }
+
+    package func close() async {
+        await self.readers.close(logger: self.logger)
+        await self.writer.close()
+        self.file.release()
+    }
+}
+
+// MARK: - Spaces
+
+extension SQLiteStorage {
+    package func space(_ id: SpaceID) async throws(StorageError) -> Space {
+        let space = try await self.readers.query(while: "read a space") { db in try SpaceQuery(db).first(id) }
+        guard let space else { throw .spaceNotFound }
+        return space
+    }
+
+    package func spaces(_ ids: [SpaceID]) async throws(StorageError) -> [SpaceID: Space] {
+        guard !ids.isEmpty else { return [:] }
+        return try await self.readers.query(while: "read spaces") { db in
+            let query = try SpaceQuery(db)
+            var found: [SpaceID: Space] = [:]
+            for id in ids where found[id] == nil { found[id] = try query.first(id) }
+            return found
+        }
+    }
+
+    package func createSpace(
+        _ id: SpaceID, clientID: String, rootPublicKey: ByteBuffer?
+    ) async throws(StorageError) -> Space {
+        try await self.create(NewSpace(id: id, clientID: clientID, rootPublicKey: rootPublicKey, mayExist: false))
+    }
+
+    package func getOrCreateSpace(_ id: SpaceID, clientID: String) async throws(StorageError) -> Space {
+        do {
+            return try await self.space(id)
+        } catch .spaceNotFound {
+            return try await self.create(NewSpace(id: id, clientID: clientID, rootPublicKey: nil, mayExist: true))
+        }
+    }
+
+    private func create(_ space: NewSpace) async throws(StorageError) -> Space {
+        let result = await withCheckedContinuation { continuation in
+            self.writer.submit(.create(space) { continuation.resume(returning: $0) }, bytes: 0)
+        }
+        return try result.get()
+    }
+}
+
+// MARK: - Records
+
+extension SQLiteStorage {
+    package func push(
+        _ push: Push, committed: @escaping @Sendable (Result<PushOutcome, StorageError>) -> Void
+    ) async {
+        await withCheckedContinuation { continuation in
+            let write = Writer.Write.push(push) { outcome in
+                committed(outcome)
+                continuation.resume()
+            }
+            self.writer.submit(write, bytes: push.changes.payloadBytes)
+        }
+    }
+
+    package func withPull<Result: Sendable>(
+        of space: SpaceID, since: Int64, _ body: (any PullSnapshot) async throws -> Result
+    ) async throws -> Result {
+        let lease = try await self.readers.lease(for: .pull)
+        defer {
+            self.readers.release(lease)
+            self.writer.pullEnded()
+        }
+        let pull = try await SQLitePull.begin(on: lease.connection, space: space, since: since)
+        let result: Swift.Result<Result, any Error>
+        do {
+            result = .success(try await body(pull))
+        } catch {
+            result = .failure(error)
+        }
+        do {
+            try await pull.end()
+        } catch {
+            self.logger.error("SQLite pull did not end cleanly", metadata: ["error": "\(error)"])
+        }
+        return try result.get()
+    }
+
+    package func recordExists(_ record: RecordID, in space: SpaceID) async throws(StorageError) -> Bool {
+        try await self.readers.query(while: "look for a record") { db in
+            let row = try SQLiteStatement(
+                db, "SELECT 1 FROM records WHERE space_id = ?1 AND id = ?2", action: "look for a record")
+            defer { row.reset() }
+            try row.bind(space, at: 1)
+            try row.bind(record, at: 2)
+            return try row.step()
+        }
+    }
+}
