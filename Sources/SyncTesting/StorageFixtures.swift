@@ -66,6 +66,11 @@ package struct CollectedPull: Hashable, Sendable {
     package var meta: PullMeta
     package var entries: [PullEntry]
 
+    package init(meta: PullMeta, entries: [PullEntry]) {
+        self.meta = meta
+        self.entries = entries
+    }
+
     package var records: [PulledRecord] {
         self.entries.compactMap { entry in if case .record(let record) = entry { record } else { nil } }
     }
@@ -75,7 +80,7 @@ extension RecordStore {
     /// Validates and pushes.
     package func push(
         _ changes: [PushParams.Change], to space: SpaceID, keyGeneration: Int32 = 0, creator: String? = nil
-    ) async throws(StorageError) -> PushOutcome {
+    ) async throws -> PushOutcome {
         let changes = try ChangeSet(validating: changes, limits: PushLimits())
         return try await self.push(
             Push(space: space, changes: changes, keyGeneration: keyGeneration, creator: creator))

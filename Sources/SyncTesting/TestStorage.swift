@@ -55,6 +55,13 @@ package struct RecordRow: Hashable, Sendable {
     package var cursor: Int64
     package var wrappedDEK: ByteBuffer?
     package var deleted: Bool
+
+    package init(blob: ByteBuffer?, cursor: Int64, wrappedDEK: ByteBuffer?, deleted: Bool) {
+        self.blob = blob
+        self.cursor = cursor
+        self.wrappedDEK = wrappedDEK
+        self.deleted = deleted
+    }
 }
 
 extension TestStorage {
