@@ -1,4 +1,0 @@
-import NIOHTTP1
-import NIOPosix
-import NIOSSL
-import NIOWebSocket
