@@ -1,0 +1,433 @@
+import NIOCore
+import NIOEmbedded
+import SyncProtocol
+import Synchronization
+import Testing
+
+@testable import SyncTransport
+
+/// A socket that takes nothing until it is told to.
+private final class Dam: ChannelOutboundHandler, Sendable {
+    typealias OutboundIn = ByteBuffer
+
+    private let held = Mutex<(isOpen: Bool, promises: [EventLoopPromise<Void>])>((true, []))
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        context.write(data, promise: nil)
+        guard let promise else { return }
+        let isOpen = self.held.withLock { held in
+            if !held.isOpen { held.promises.append(promise) }
+            return held.isOpen
+        }
+        if isOpen { promise.succeed() }
+    }
+
+    func close() { self.held.withLock { $0.isOpen = false } }
+
+    /// What was written is taken, and all that follows.
+    func open() {
+        let promises = self.held.withLock { held in
+            held.isOpen = true
+            defer { held.promises = [] }
+            return held.promises
+        }
+        for promise in promises { promise.succeed() }
+    }
+}
+
+/// A handler in a channel without socket, whose clock stands still unless told otherwise.
+private struct Harness {
+    let channel: NIOAsyncTestingChannel
+    let connection: WebSocketConnection
+    let dam = Dam()
+
+    init(_ configuration: WebSocketConfiguration = .server) async throws {
+        let loop = NIOAsyncTestingEventLoop()
+        self.channel = NIOAsyncTestingChannel(loop: loop)
+        try await self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
+        let pipeline = self.channel.pipeline
+        let dam = self.dam
+        self.connection = try await loop.executeInContext {
+            let handler = WebSocketHandler(configuration: configuration, eventLoop: loop)
+            try pipeline.syncOperations.addHandler(dam)
+            try pipeline.syncOperations.addHandler(handler)
+            return handler.connection
+        }
+        await loop.run()
+    }
+
+    func receive(_ bytes: ByteBuffer) async throws {
+        try await self.channel.writeInbound(bytes)
+        await self.run()
+    }
+
+    func run() async { await self.channel.testingEventLoop.run() }
+
+    func fire(_ body: @escaping @Sendable (ChannelPipeline) -> Void) async throws {
+        let pipeline = self.channel.pipeline
+        try await self.channel.testingEventLoop.executeInContext { body(pipeline) }
+        await self.run()
+    }
+
+    func advance(_ time: TimeAmount) async { await self.channel.testingEventLoop.advanceTime(by: time) }
+
+    /// What was written since the last call.
+    func written() async throws -> ByteBuffer {
+        await self.run()
+        var bytes = ByteBuffer()
+        while let buffer = try await self.channel.readOutbound(as: ByteBuffer.self) {
+            bytes.writeImmutableBuffer(buffer)
+        }
+        return bytes
+    }
+
+    var isOpen: Bool { self.channel.isActive }
+
+    var isRoomAwaited: Bool { self.connection.isRoomAwaited }
+
+    var isReceiverWaiting: Bool { self.connection.work { _ in true }.isAwaited }
+}
+
+@Suite("WebSocket handler", .timeLimit(.minutes(1)))
+struct WebSocketHandlerTests {
+    private static let keepalive = TestFrame.binary([0xF6], mask: nil)
+    private static let emptyPing = TestFrame(opcode: 0x9, mask: nil).bytes
+
+    @Test("W-57: a keepalive F6 and a Ping every 30 s from the start")
+    func keepalive() async throws {
+        let harness = try await Harness()
+        await harness.advance(.seconds(29))
+        #expect(try await harness.written() == ByteBuffer())
+        for _ in 0..<3 {
+            await harness.advance(.seconds(1))
+            let bytes = try await harness.written()
+            #expect(bytes == Self.emptyPing + Self.keepalive || bytes == Self.keepalive + Self.emptyPing)
+            try await harness.receive(TestFrame.pong())
+            await harness.advance(.seconds(29))
+        }
+    }
+
+    @Test("a client sends Pings but no keepalive, and masks")
+    func clientPing() async throws {
+        let harness = try await Harness(.client)
+        await harness.advance(.seconds(30))
+        var bytes = try await harness.written()
+        #expect(bytes.readableBytes == 6)
+        #expect(bytes.readBytes(length: 2) == [0x89, 0x80])
+    }
+
+    @Test("R4: a peer that is silent for 90 s is dropped")
+    func silence() async throws {
+        let harness = try await Harness()
+        await harness.advance(.seconds(89))
+        #expect(harness.isOpen)
+        await harness.advance(.seconds(1))
+        #expect(!harness.isOpen)
+        #expect(harness.connection.dropReason == .silentPeer)
+        #expect(await harness.connection.receive() == .ended(.failed))
+        #expect(harness.connection.offer(ByteBuffer()) == .ended)
+    }
+
+    @Test("R4: anything at all counts as a sign of life")
+    func signsOfLife() async throws {
+        let harness = try await Harness()
+        for frame in [TestFrame.pong(), TestFrame.ping(), ByteBuffer(bytes: [0x82]), ByteBuffer(bytes: [0x80])] {
+            await harness.advance(.seconds(80))
+            #expect(harness.isOpen)
+            try await harness.receive(frame)
+        }
+    }
+
+    @Test("silence of a peer that is not read does not count")
+    func pausedSilence() async throws {
+        let harness = try await Harness()
+        try await harness.receive(TestFrame.binary([1]))
+        await harness.advance(.seconds(600))
+        #expect(harness.isOpen)
+        #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [1])))
+        await harness.run()
+        await harness.advance(.seconds(89))
+        #expect(harness.isOpen)
+        await harness.advance(.seconds(91))
+        #expect(!harness.isOpen)
+    }
+
+    @Test("a Ping is answered with its payload, also while a message waits for the session")
+    func pong() async throws {
+        let harness = try await Harness()
+        try await harness.receive(TestFrame.ping([5, 6]) + TestFrame.binary([1]))
+        #expect(try await harness.written() == TestFrame(opcode: 0xA, payload: [5, 6], mask: nil).bytes)
+    }
+
+    @Test("ten Pings in one read get ten Pongs in order")
+    func manyPings() async throws {
+        let harness = try await Harness()
+        var pings = ByteBuffer()
+        var pongs = ByteBuffer()
+        for index in 0..<UInt8(10) {
+            pings.writeImmutableBuffer(TestFrame.ping([index]))
+            pongs.writeImmutableBuffer(TestFrame(opcode: 0xA, payload: [index], mask: nil).bytes)
+        }
+        try await harness.receive(pings)
+        #expect(try await harness.written() == pongs)
+    }
+
+    @Test("only the latest Pings of a flood are answered")
+    func pingFlood() async throws {
+        let harness = try await Harness()
+        var pings = ByteBuffer()
+        for index in 0..<UInt8(200) { pings.writeImmutableBuffer(TestFrame.ping([index])) }
+        try await harness.receive(pings)
+        var bytes = try await harness.written()
+        #expect(bytes.readableBytes == WebSocketConfiguration.pongsMax * 3)
+        #expect(bytes.readBytes(length: 3) == [0x8A, 1, 200 - UInt8(WebSocketConfiguration.pongsMax)])
+    }
+
+    @Test("messages are handed over one at a time, in order")
+    func order() async throws {
+        let harness = try await Harness()
+        try await harness.receive(TestFrame.binary([1]) + TestFrame.text("x") + TestFrame.binary([]))
+        #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [1])))
+        await harness.run()
+        #expect(await harness.connection.receive() == .text)
+        await harness.run()
+        #expect(await harness.connection.receive() == .binary(ByteBuffer()))
+    }
+
+    @Test("text is kept on request")
+    func keepsText() async throws {
+        var configuration = WebSocketConfiguration.server
+        configuration.keepsText = true
+        let harness = try await Harness(configuration)
+        try await harness.receive(TestFrame.text("grüß"))
+        #expect(await harness.connection.receiveAny() == .message(.text(ByteBuffer(string: "grüß"))))
+        harness.connection.enqueueText(ByteBuffer(string: "a"))
+        harness.connection.enqueue(ByteBuffer(string: "b"))
+        harness.connection.enqueueText(ByteBuffer(string: "c"))
+        #expect(
+            try await harness.written() == TestFrame(opcode: 1, payload: [0x61], mask: nil).bytes
+                + TestFrame.binary([0x62], mask: nil) + TestFrame(opcode: 1, payload: [0x63], mask: nil).bytes)
+    }
+
+    @Test("a violation is answered with its code, then input is dropped and the socket closed")
+    func violation() async throws {
+        let harness = try await Harness()
+        async let received = harness.connection.receive()
+        while !harness.isReceiverWaiting { await Task.yield() }
+        try await harness.receive(TestFrame(reserved: 1).bytes + TestFrame.binary([1]))
+        #expect(await received == .ended(.failed))
+        #expect(try await harness.written() == TestFrame.close(1002, "reserved bit set", mask: nil))
+        try await harness.receive(TestFrame.ping())
+        #expect(try await harness.written() == ByteBuffer())
+        await harness.advance(.seconds(1))
+        #expect(!harness.isOpen)
+        #expect(harness.connection.dropReason == .protocolViolation)
+    }
+
+    @Test("a violation behind a request waits for its answer, but not for ever")
+    func heldViolation() async throws {
+        let harness = try await Harness()
+        async let received = harness.connection.receive()
+        while !harness.isReceiverWaiting { await Task.yield() }
+        try await harness.receive(TestFrame.binary([1]) + TestFrame(reserved: 1).bytes)
+        #expect(await received == .binary(ByteBuffer(bytes: [1])))
+        #expect(try await harness.written() == ByteBuffer())
+        harness.connection.enqueue(ByteBuffer(bytes: [2]))
+        #expect(try await harness.written() == TestFrame.binary([2], mask: nil))
+        await harness.advance(.seconds(1))
+        #expect(try await harness.written() == TestFrame.close(1002, "reserved bit set", mask: nil))
+        #expect(await harness.connection.receive() == .ended(.failed))
+    }
+
+    @Test("C18: the peer's Close is echoed when the session asks for it")
+    func echo() async throws {
+        let harness = try await Harness()
+        harness.connection.enqueue(ByteBuffer(bytes: [1]))
+        try await harness.receive(TestFrame.binary([7]) + TestFrame.close(1000, "client close"))
+        #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [7])))
+        await harness.run()
+        #expect(await harness.connection.receive() == .ended(.peerClosed))
+        #expect(try await harness.written() == TestFrame.binary([1], mask: nil))
+        harness.connection.closeEcho()
+        harness.connection.close(.slowConsumer)
+        #expect(try await harness.written() == TestFrame.close(1000, mask: nil))
+    }
+
+    @Test("C18: the peer's Close is echoed after 1 s when the session does not answer")
+    func unanswered() async throws {
+        let harness = try await Harness()
+        try await harness.receive(TestFrame.close(4321))
+        #expect(await harness.connection.receive() == .ended(.peerClosed))
+        await harness.advance(.milliseconds(999))
+        #expect(try await harness.written() == ByteBuffer())
+        await harness.advance(.milliseconds(1))
+        #expect(try await harness.written() == TestFrame.close(4321, mask: nil))
+        await harness.advance(.seconds(1))
+        #expect(!harness.isOpen)
+        #expect(await harness.connection.receive() == .ended(.peerClosed))
+    }
+
+    @Test("a Close frame is written behind what is queued; the peer's Close is awaited for 1 s")
+    func localClose() async throws {
+        let harness = try await Harness()
+        harness.connection.enqueue(ByteBuffer(bytes: [1]))
+        harness.connection.close(.lifetimeReached)
+        #expect(harness.connection.offer(ByteBuffer()) == .ended)
+        harness.connection.enqueue(ByteBuffer())
+        await #expect(throws: ConnectionEnded()) { try await harness.connection.room() }
+        #expect(await harness.connection.receive() == .ended(.closedLocally))
+        #expect(
+            try await harness.written() == TestFrame.binary([1], mask: nil)
+                + TestFrame.close(4001, "connection timeout", mask: nil))
+        try await harness.receive(TestFrame.binary([9]))
+        #expect(await harness.connection.receive() == .ended(.closedLocally))
+        await harness.advance(.milliseconds(999))
+        #expect(harness.isOpen)
+        await harness.advance(.milliseconds(1))
+        #expect(!harness.isOpen)
+        await harness.connection.waitUntilClosed()
+    }
+
+    @Test("a slow consumer's queue is dropped in favour of the Close frame")
+    func discarding() async throws {
+        let harness = try await Harness()
+        harness.connection.enqueue(ByteBuffer(bytes: [1]))
+        harness.connection.closeDiscardingQueue(.slowConsumer)
+        #expect(try await harness.written() == TestFrame.close(4006, "slow consumer", mask: nil))
+    }
+
+    @Test("a cancelled receive leaves the connection open")
+    func cancelledReceive() async throws {
+        let harness = try await Harness()
+        let task = Task { await harness.connection.receive() }
+        while !harness.isReceiverWaiting { await Task.yield() }
+        task.cancel()
+        #expect(await task.value == .ended(.closedLocally))
+        try await harness.receive(TestFrame.binary([1]))
+        #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [1])))
+        let cancelled = Task {
+            while !Task.isCancelled { await Task.yield() }
+            return await harness.connection.receive()
+        }
+        cancelled.cancel()
+        #expect(await cancelled.value == .ended(.closedLocally))
+    }
+
+    @Test("end of stream without Close: the rest is decoded first, then the session may still say why it closes")
+    func endOfStream() async throws {
+        let harness = try await Harness()
+        try await harness.receive(TestFrame.binary([1]) + TestFrame.binary([2]))
+        try await harness.fire { $0.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
+        for byte: UInt8 in [1, 2] {
+            #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [byte])))
+            await harness.run()
+        }
+        #expect(await harness.connection.receive() == .ended(.peerClosed))
+        harness.connection.close(.authFailed("connection closed before auth"))
+        #expect(try await harness.written() == TestFrame.close(4000, "connection closed before auth", mask: nil))
+        #expect(!harness.isOpen)
+    }
+
+    @Test("a transport error ends the connection as failed")
+    func transportError() async throws {
+        let harness = try await Harness()
+        try await harness.fire { $0.fireErrorCaught(IOError(errnoCode: 104, reason: "reset")) }
+        #expect(await harness.connection.receive() == .ended(.failed))
+        #expect(harness.connection.dropReason == .transportError)
+        #expect(!harness.isOpen)
+        await harness.connection.waitUntilClosed()
+    }
+
+    @Test("quiescing is the session's business")
+    func quiescing() async throws {
+        let harness = try await Harness()
+        try await harness.fire { $0.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+        #expect(harness.isOpen)
+    }
+
+    @Test("W-53: a full queue refuses a notification; room comes back when it has been written")
+    func fullQueue() async throws {
+        let harness = try await Harness()
+        try await harness.connection.room()
+        let frame = ByteBuffer(bytes: [1])
+        harness.dam.close()
+        for _ in 0..<Limits.outboundFramesMax { #expect(harness.connection.offer(frame) == .queued) }
+        #expect(harness.connection.offer(frame) == .full)
+        harness.connection.enqueue(frame)
+        async let room: Void = harness.connection.room()
+        let cancelled = Task { try await harness.connection.room() }
+        cancelled.cancel()
+        await #expect(throws: ConnectionEnded()) { try await cancelled.value }
+        harness.dam.open()
+        #expect(try await harness.written().readableBytes == 3 * (Limits.outboundFramesMax + 1))
+        try await room
+        #expect(harness.connection.offer(frame) == .queued)
+    }
+
+    @Test("R1: a socket that takes nothing for 30 s is given up, its frames in flight notwithstanding")
+    func writeStall() async throws {
+        let harness = try await Harness()
+        harness.dam.close()
+        harness.connection.enqueue(ByteBuffer(bytes: [1]))
+        await harness.run()
+        await harness.advance(.seconds(29))
+        #expect(harness.isOpen)
+        harness.dam.open()
+        harness.dam.close()
+        harness.connection.enqueue(ByteBuffer(bytes: [2]))
+        await harness.run()
+        await harness.advance(.seconds(29))
+        #expect(harness.isOpen)
+        await harness.advance(.seconds(1))
+        #expect(!harness.isOpen)
+        #expect(harness.connection.dropReason == .writeStall)
+    }
+
+    @Test("a Close frame that cannot be written is given up after 30 s")
+    func closeTimeout() async throws {
+        let harness = try await Harness()
+        harness.dam.close()
+        harness.connection.enqueue(ByteBuffer(bytes: [1]))
+        await harness.run()
+        await harness.advance(.seconds(1))
+        harness.connection.close(.goingAway)
+        await harness.run()
+        await harness.advance(.seconds(30))
+        #expect(!harness.isOpen)
+        await harness.connection.waitUntilClosed()
+    }
+
+    @Test("a wait for room ends with the connection")
+    func roomAfterEnd() async throws {
+        let harness = try await Harness()
+        harness.dam.close()
+        for _ in 0..<Limits.outboundFramesMax { _ = harness.connection.offer(ByteBuffer()) }
+        let waiting = Task { try await harness.connection.room() }
+        while !harness.isRoomAwaited { await Task.yield() }
+        harness.connection.closeDiscardingQueue(.slowConsumer)
+        await #expect(throws: ConnectionEnded()) { try await waiting.value }
+    }
+
+    @Test("large payloads are shared, small ones copied; all arrive as written")
+    func sizes() async throws {
+        let harness = try await Harness()
+        var expected = ByteBuffer()
+        for count in [0, 1, 4_096, 4_097, 40_000, 100_000] {
+            let payload = ByteBuffer(bytes: Array(repeating: UInt8(truncatingIfNeeded: count), count: count))
+            harness.connection.enqueue(payload)
+            expected.writeFrame(.binary, payload: payload, mask: nil)
+        }
+        #expect(try await harness.written() == expected)
+    }
+
+    @Test("a client's frames are masked and readable")
+    func clientFrames() async throws {
+        let harness = try await Harness(.client)
+        let payload = ByteBuffer(bytes: Array(repeating: 9, count: 10_000))
+        harness.connection.enqueue(payload)
+        var decoder = WebSocketDecoder(expectsMask: true)
+        decoder.append(try await harness.written())
+        let event = try decoder.nextEvent()
+        #expect(event == .binary(payload))
+    }
+}
