@@ -1,0 +1,143 @@
+import NIOCore
+import NIOHTTP1
+
+/// First handler of an HTTP connection, below the parser: sees bytes, so that slow heads, stalled bodies, idle and
+/// lingering connections are ended in time, and an endless request line is refused before it is buffered.
+final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    /// Room in the request line for the method, the version and the spaces.
+    private static let requestLineOverhead = 64
+    /// Input that is dropped while lingering before the connection is closed at once.
+    private static let droppedBytesMax = 1_048_576
+
+    private let targetBytesMax: Int
+    private var context: ChannelHandlerContext?
+    private var machine: HTTPStageMachine
+    private var timer: Scheduled<Void>?
+    private var timerDeadline = NIODeadline.distantFuture
+    private var requestLineBytes: Int? = 0
+    private var droppedBytes = 0
+    /// The error that is on its way up is about the request target's length.
+    private(set) var isTargetTooLong = false
+
+    init(timeouts: HTTPTimeouts, targetBytesMax: Int, now: NIODeadline) {
+        self.targetBytesMax = targetBytesMax
+        self.machine = HTTPStageMachine(timeouts: timeouts, now: now)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.rearm()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.stop() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.stop()
+        context.fireChannelInactive()
+    }
+
+    private func stop() {
+        self.timer?.cancel()
+        self.timer = nil
+        self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = self.unwrapInboundIn(data)
+        self.change { $0.bytesArrived(at: $1) }
+        if self.machine.stage == .lingering {
+            self.droppedBytes += bytes.readableBytes
+            if self.droppedBytes > Self.droppedBytesMax { context.close(promise: nil) }
+            return
+        }
+        if self.machine.stage == .head, let count = self.requestLineBytes {
+            if bytes.readableBytesView.contains(UInt8(ascii: "\n")) {
+                self.requestLineBytes = nil
+            } else if count + bytes.readableBytes > self.targetBytesMax + Self.requestLineOverhead {
+                self.isTargetTooLong = true
+                context.fireErrorCaught(HTTPParserError.headerOverflow)
+                return
+            } else {
+                self.requestLineBytes = count + bytes.readableBytes
+            }
+        }
+        context.fireChannelRead(data)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.fireChannelReadComplete()
+        if self.machine.stage == .lingering { context.read() }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        let isWritable = context.channel.isWritable
+        self.change { $0.writabilityChanged(isWritable, at: $1) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if self.machine.stage == .lingering, case ChannelEvent.inputClosed = event {
+            context.close(promise: nil)
+        } else {
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    /// The request in progress has been answered in full.
+    var isResponseComplete: Bool { self.machine.isResponseComplete }
+
+    /// Request and response are complete.
+    var isIdle: Bool { self.machine.stage == .idle }
+
+    // MARK: What the front handler reports
+
+    func headCompleted() {
+        self.requestLineBytes = nil
+        self.change { $0.headCompleted(at: $1) }
+    }
+
+    func requestCompleted() { self.change { $0.requestCompleted(at: $1) } }
+
+    func responseCompleted() {
+        self.requestLineBytes = 0
+        self.change { $0.responseCompleted(at: $1) }
+    }
+
+    /// Our last byte has been handed to the kernel: ends our direction, drops what still arrives, closes when the peer
+    /// ends its own, after 1 MiB, or when the time is over. Closing at once could lose the response to a reset.
+    func linger() {
+        guard let context = self.context, self.machine.stage != .lingering else { return }
+        self.change { $0.linger(at: $1) }
+        context.close(mode: .output, promise: nil)
+        context.read()
+    }
+
+    private func change(_ body: (inout HTTPStageMachine, NIODeadline) -> Void) {
+        guard let context = self.context else { return }
+        body(&self.machine, context.eventLoop.now)
+        self.rearm()
+    }
+
+    /// The timer is set anew only when the deadline moved ahead of it; one that fires early looks again.
+    private func rearm() {
+        guard let context = self.context, let deadline = self.machine.deadline else { return }
+        guard self.timer == nil || deadline < self.timerDeadline else { return }
+        self.timer?.cancel()
+        self.timerDeadline = deadline
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
+            self.timer = nil
+            guard let context = self.context, let deadline = self.machine.deadline else { return }
+            if deadline <= context.eventLoop.now {
+                context.close(promise: nil)
+            } else {
+                self.rearm()
+            }
+        }
+    }
+}
+
+@available(*, unavailable)
+extension HTTPIngressHandler: Sendable {}

@@ -1,0 +1,85 @@
+package import NIOCore
+
+/// Where an HTTP/1.1 connection stands, and how long it may stay there (docs/contract/http.md §10, architecture R4).
+package struct HTTPTimeouts: Sendable {
+    /// A request head must be complete so long after its first byte, or after the connection was accepted.
+    package var head: TimeAmount = .seconds(10)
+    /// Without a byte of a request body, or of a response being taken.
+    package var progress: TimeAmount = .seconds(60)
+    /// Between two requests.
+    package var idle: TimeAmount = .seconds(75)
+    /// For the peer to end the stream after our last response.
+    package var linger: TimeAmount = .seconds(2)
+
+    package init() {}
+}
+
+/// The stage of a connection with the deadline that belongs to it. Pure: time comes in as a value.
+struct HTTPStageMachine {
+    enum Stage: Equatable {
+        /// Nothing, or part of a head, has arrived.
+        case head
+        /// The head is complete, the body is arriving.
+        case body
+        /// The request is complete, the response is not.
+        case responding
+        /// Between two requests.
+        case idle
+        /// The last response is written; input is dropped.
+        case lingering
+    }
+
+    private let timeouts: HTTPTimeouts
+    private(set) var stage = Stage.head
+    private(set) var deadline: NIODeadline?
+    private(set) var isResponseComplete = false
+
+    init(timeouts: HTTPTimeouts, now: NIODeadline) {
+        self.timeouts = timeouts
+        self.deadline = now + timeouts.head
+    }
+
+    mutating func bytesArrived(at now: NIODeadline) {
+        switch self.stage {
+        case .idle: self.enter(.head, until: now + self.timeouts.head)
+        case .body: self.deadline = now + self.timeouts.progress
+        case .head, .responding, .lingering: break
+        }
+    }
+
+    mutating func headCompleted(at now: NIODeadline) {
+        guard self.stage != .lingering else { return }
+        self.isResponseComplete = false
+        self.enter(.body, until: now + self.timeouts.progress)
+    }
+
+    mutating func requestCompleted(at now: NIODeadline) {
+        guard self.stage == .body else { return }
+        if self.isResponseComplete {
+            self.enter(.idle, until: now + self.timeouts.idle)
+        } else {
+            self.enter(.responding, until: nil)
+        }
+    }
+
+    mutating func responseCompleted(at now: NIODeadline) {
+        self.isResponseComplete = true
+        if self.stage == .responding { self.enter(.idle, until: now + self.timeouts.idle) }
+    }
+
+    /// The socket takes no more of a response, or takes it again.
+    mutating func writabilityChanged(_ isWritable: Bool, at now: NIODeadline) {
+        guard self.stage == .responding else { return }
+        self.deadline = isWritable ? nil : now + self.timeouts.progress
+    }
+
+    mutating func linger(at now: NIODeadline) {
+        guard self.stage != .lingering else { return }
+        self.enter(.lingering, until: now + self.timeouts.linger)
+    }
+
+    private mutating func enter(_ stage: Stage, until deadline: NIODeadline?) {
+        self.stage = stage
+        self.deadline = deadline
+    }
+}

@@ -1,0 +1,72 @@
+import NIOCore
+import Testing
+
+@testable import SyncTransport
+
+@Suite("HTTP stages")
+struct HTTPStageMachineTests {
+    private static let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    private func at(_ seconds: Int64) -> NIODeadline { Self.start + .seconds(seconds) }
+
+    @Test("R4: bytes of a head do not move its deadline of 10 s")
+    func slowHead() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        #expect(machine.deadline == at(10))
+        machine.bytesArrived(at: at(9))
+        #expect(machine.deadline == at(10))
+    }
+
+    @Test("a body may take its time while bytes come, a handler any time; idle lasts 75 s, then a head 10 s again")
+    func wholeRequest() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        machine.headCompleted(at: at(1))
+        #expect(machine.deadline == at(61))
+        machine.bytesArrived(at: at(50))
+        #expect(machine.deadline == at(110))
+        machine.requestCompleted(at: at(60))
+        #expect(machine.deadline == nil)
+        machine.bytesArrived(at: at(61))
+        #expect(machine.deadline == nil)
+        machine.responseCompleted(at: at(70))
+        #expect(machine.stage == .idle && machine.deadline == at(145))
+        machine.bytesArrived(at: at(140))
+        #expect(machine.stage == .head && machine.deadline == at(150))
+    }
+
+    @Test("an early response leaves the rest of the body to arrive")
+    func earlyResponse() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        machine.headCompleted(at: at(0))
+        machine.responseCompleted(at: at(1))
+        #expect(machine.stage == .body && machine.isResponseComplete)
+        machine.requestCompleted(at: at(2))
+        #expect(machine.stage == .idle)
+        machine.headCompleted(at: at(3))
+        #expect(!machine.isResponseComplete)
+    }
+
+    @Test("a response that is not taken has 60 s")
+    func stalledResponse() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        machine.writabilityChanged(false, at: at(0))
+        #expect(machine.deadline == at(10))
+        machine.headCompleted(at: at(1))
+        machine.requestCompleted(at: at(1))
+        machine.writabilityChanged(false, at: at(2))
+        #expect(machine.deadline == at(62))
+        machine.writabilityChanged(true, at: at(30))
+        #expect(machine.deadline == nil)
+    }
+
+    @Test("lingering is bounded once and for all")
+    func lingering() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        machine.linger(at: at(1))
+        machine.bytesArrived(at: at(2))
+        machine.headCompleted(at: at(2))
+        machine.linger(at: at(2))
+        machine.requestCompleted(at: at(2))
+        #expect(machine.stage == .lingering && machine.deadline == at(3))
+    }
+}
