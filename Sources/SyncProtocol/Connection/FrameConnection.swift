@@ -73,10 +73,17 @@ public protocol FrameConnection: AnyObject, Sendable {
     /// Answers the peer's Close frame with its own code (RFC 6455 §5.5.1); without one, just ends the connection.
     func closeEcho()
 
+    /// The Close frame that the peer has sent, if it has; code 1005 and no reason for an empty one (RFC 6455 §7.1.5).
+    var peerClose: CloseFrame? { get }
+
     /// Returns when the connection is gone: socket closed, nothing queued any more.
     func waitUntilClosed() async
 }
 
 public enum OfferResult: Sendable, Hashable {
     case queued, full, ended
+}
+
+extension FrameConnection {
+    public var peerClose: CloseFrame? { nil }
 }
