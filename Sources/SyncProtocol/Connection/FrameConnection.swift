@@ -60,7 +60,8 @@ public protocol FrameConnection: AnyObject, Sendable {
     /// previous frame, so a lane exceeds the limits by one frame at most. After the end: dropped.
     func enqueue(_ frame: ByteBuffer)
 
-    /// Waits until the outbound queue is below its limits.
+    /// Waits until the outbound queue is below its limits, and the answers in it below half of them: the rest is left to
+    /// notifications, so that a pull in progress does not make its client a slow consumer.
     func room() async throws(ConnectionEnded)
 
     /// Sends what is queued, then `frame`, waits a bounded time for the peer's Close, then ends the connection.

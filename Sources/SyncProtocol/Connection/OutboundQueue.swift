@@ -4,6 +4,9 @@ package import NIOCore
 /// What waits to be written to one connection: the bounded FIFO of `FrameConnection`, without lock, I/O or clock
 /// (docs/contract/wire.md §12, architecture R3).
 ///
+/// Answers may take half of it. The rest is left to notifications: otherwise a long pull, which fills whatever it may,
+/// would make a slow consumer of every client that watches a busy space.
+///
 /// A frame counts until the transport has written it: waiting first, then in flight between `pop()` and `completed()`.
 package struct OutboundQueue: Sendable {
     /// How the connection is to end, once nothing waits any more.
@@ -14,13 +17,25 @@ package struct OutboundQueue: Sendable {
         case echo
     }
 
-    private var waiting: Deque<ByteBuffer> = []
-    private var inFlight: Deque<Int> = []
+    /// Responses and chunks, or notifications.
+    private enum Kind {
+        case answer, notification
+    }
+
+    private struct Account {
+        var frames = 0
+        var bytes = 0
+    }
+
+    private var waiting: Deque<(frame: ByteBuffer, kind: Kind)> = []
+    private var inFlight: Deque<(bytes: Int, kind: Kind)> = []
+    private var answers = Account()
+    private var notifications = Account()
     private let framesMax: Int
     private let bytesMax: Int
+    private let answerFramesMax: Int
+    private let answerBytesMax: Int
 
-    /// Bytes that wait or are in flight.
-    package private(set) var bytes = 0
     /// Set by the first call of a closing member, for good.
     package private(set) var closing: Closing?
     /// True after `end()`: nothing can be sent any more, not even a Close frame.
@@ -29,14 +44,22 @@ package struct OutboundQueue: Sendable {
     package init(framesMax: Int = Limits.outboundFramesMax, bytesMax: Int = Limits.outboundBytesMax) {
         self.framesMax = framesMax
         self.bytesMax = bytesMax
+        self.answerFramesMax = max(framesMax / 2, 1)
+        self.answerBytesMax = max(bytesMax / 2, 1)
     }
 
     /// Frames that wait or are in flight.
-    package var frames: Int { self.waiting.count + self.inFlight.count }
+    package var frames: Int { self.answers.frames + self.notifications.frames }
 
-    /// Below both limits, so that a lane may add its next frame. True after the end as well: nobody is to wait for it.
+    /// Bytes that wait or are in flight.
+    package var bytes: Int { self.answers.bytes + self.notifications.bytes }
+
+    /// Below both limits, and the answers below their half, so that a lane may add its next frame. True after the end as
+    /// well: nobody is to wait for it.
     package var hasRoom: Bool {
-        !self.isOpen || (self.frames < self.framesMax && self.bytes < self.bytesMax)
+        guard self.isOpen else { return true }
+        return self.frames < self.framesMax && self.bytes < self.bytesMax
+            && self.answers.frames < self.answerFramesMax && self.answers.bytes < self.answerBytesMax
     }
 
     /// Neither closing nor ended: frames are taken.
@@ -45,38 +68,43 @@ package struct OutboundQueue: Sendable {
     /// Nothing waits and nothing is in flight.
     package var isDrained: Bool { self.waiting.isEmpty && self.inFlight.isEmpty }
 
-    /// Adds a frame unless that exceeds a limit. Into an empty queue any frame fits.
+    /// Adds a notification unless that exceeds a limit. The first one fits behind any answers by its size, and into an empty
+    /// queue any frame fits.
     package mutating func offer(_ frame: ByteBuffer) -> OfferResult {
         guard self.isOpen else { return .ended }
         if self.frames > 0 {
-            guard self.frames < self.framesMax, self.bytes + frame.readableBytes <= self.bytesMax else { return .full }
+            // An answer longer than their share must not shut notifications out.
+            let bytes = min(self.answers.bytes, self.answerBytesMax) + self.notifications.bytes + frame.readableBytes
+            guard self.frames < self.framesMax, self.notifications.frames == 0 || bytes <= self.bytesMax else {
+                return .full
+            }
         }
-        self.append(frame)
+        self.append(frame, .notification)
         return .queued
     }
 
-    /// Adds a frame even beyond the limits.
+    /// Adds an answer even beyond the limits.
     ///
     /// - Returns: False after the end, when the frame was dropped.
     @discardableResult
     package mutating func enqueue(_ frame: ByteBuffer) -> Bool {
         guard self.isOpen else { return false }
-        self.append(frame)
+        self.append(frame, .answer)
         return true
     }
 
     /// The next frame to write; it is in flight until `completed()`. `nil` when none waits: then `closing` says what next.
     package mutating func pop() -> ByteBuffer? {
-        guard let frame = self.waiting.popFirst() else { return nil }
-        self.inFlight.append(frame.readableBytes)
+        guard let (frame, kind) = self.waiting.popFirst() else { return nil }
+        self.inFlight.append((frame.readableBytes, kind))
         return frame
     }
 
     /// The oldest frames in flight have been written.
     package mutating func completed(_ count: Int = 1) {
         for _ in 0..<count {
-            guard let size = self.inFlight.popFirst() else { return }
-            self.bytes -= size
+            guard let (bytes, kind) = self.inFlight.popFirst() else { return }
+            self.count(frames: -1, bytes: -bytes, kind)
         }
     }
 
@@ -105,16 +133,28 @@ package struct OutboundQueue: Sendable {
         self.hasEnded = true
         self.dropWaiting()
         self.inFlight.removeAll()
-        self.bytes = 0
+        self.answers = Account()
+        self.notifications = Account()
     }
 
-    private mutating func append(_ frame: ByteBuffer) {
-        self.waiting.append(frame)
-        self.bytes += frame.readableBytes
+    private mutating func append(_ frame: ByteBuffer, _ kind: Kind) {
+        self.waiting.append((frame, kind))
+        self.count(frames: 1, bytes: frame.readableBytes, kind)
     }
 
     private mutating func dropWaiting() {
-        for frame in self.waiting { self.bytes -= frame.readableBytes }
+        for (frame, kind) in self.waiting { self.count(frames: -1, bytes: -frame.readableBytes, kind) }
         self.waiting.removeAll()
+    }
+
+    private mutating func count(frames: Int, bytes: Int, _ kind: Kind) {
+        switch kind {
+        case .answer:
+            self.answers.frames += frames
+            self.answers.bytes += bytes
+        case .notification:
+            self.notifications.frames += frames
+            self.notifications.bytes += bytes
+        }
     }
 }

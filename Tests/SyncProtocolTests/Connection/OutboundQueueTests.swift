@@ -56,6 +56,37 @@ struct OutboundQueueTests {
         #expect(queue.offer(ByteBuffer(bytes: [0])) == .queued)
     }
 
+    @Test("PUL-14: answers wait at half of the limits and leave the rest to notifications")
+    func answersShare() {
+        var queue = OutboundQueue(framesMax: 4, bytesMax: 100)
+        queue.enqueue(self.frame)
+        #expect(queue.hasRoom)
+        queue.enqueue(self.frame)
+        #expect(!queue.hasRoom)
+        #expect(queue.offer(self.frame) == .queued)
+        #expect(queue.offer(self.frame) == .queued)
+        #expect(queue.offer(self.frame) == .full)
+        _ = queue.pop()
+        queue.completed()
+        #expect(queue.hasRoom)
+        #expect(queue.offer(self.frame) == .queued)
+        #expect(!queue.hasRoom)
+    }
+
+    @Test("R3: a long answer does not shut notifications out, however long the first of them is")
+    func longAnswer() {
+        var queue = OutboundQueue(framesMax: 64, bytesMax: 100)
+        queue.enqueue(ByteBuffer(repeating: 0, count: 100))
+        #expect(!queue.hasRoom)
+        #expect(queue.offer(ByteBuffer(repeating: 0, count: 40)) == .queued)
+        #expect(queue.offer(ByteBuffer(repeating: 0, count: 11)) == .full)
+        #expect(queue.offer(ByteBuffer(repeating: 0, count: 10)) == .queued)
+        var second = OutboundQueue(framesMax: 64, bytesMax: 100)
+        second.enqueue(self.frame)
+        #expect(second.offer(ByteBuffer(repeating: 0, count: 100)) == .queued)
+        #expect(!second.hasRoom)
+    }
+
     @Test("Responses pass the limits, notifications do not")
     func enqueueBeyond() {
         var queue = OutboundQueue(framesMax: 1, bytesMax: 4)
@@ -69,7 +100,7 @@ struct OutboundQueueTests {
 
     @Test("A frame counts until it is written")
     func inFlight() {
-        var queue = OutboundQueue(framesMax: 2, bytesMax: 100)
+        var queue = OutboundQueue(framesMax: 4, bytesMax: 100)
         queue.enqueue(self.frame)
         queue.enqueue(self.frame)
         #expect(queue.pop() == self.frame)
@@ -160,30 +191,40 @@ struct OutboundQueueTests {
     func model(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         var queue = OutboundQueue(framesMax: 5, bytesMax: 40)
-        var waiting: [Int] = []
-        var inFlight: [Int] = []
+        var waiting: [(size: Int, isAnswer: Bool)] = []
+        var inFlight: [(size: Int, isAnswer: Bool)] = []
         for _ in 0..<2_000 {
             let size = Int.random(in: 0...20, using: &generator)
-            let frames = waiting.count + inFlight.count
-            let bytes = waiting.reduce(0, +) + inFlight.reduce(0, +)
+            let before = waiting + inFlight
             switch Int.random(in: 0..<5, using: &generator) {
             case 0, 1:
-                let fits = frames == 0 || (frames < 5 && bytes + size <= 40)
+                let notifications = before.filter { !$0.isAnswer }
+                let answers = min(before.filter(\.isAnswer).reduce(0) { $0 + $1.size }, 20)
+                let fits =
+                    before.isEmpty
+                    || (before.count < 5
+                        && (notifications.isEmpty
+                            || answers + notifications.reduce(0) { $0 + $1.size } + size <= 40))
                 #expect(queue.offer(ByteBuffer(repeating: 7, count: size)) == (fits ? .queued : .full))
-                if fits { waiting.append(size) }
-            case 2 where frames < 8:
+                if fits { waiting.append((size, false)) }
+            case 2 where before.count < 8:
                 #expect(queue.enqueue(ByteBuffer(repeating: 7, count: size)) == true)
-                waiting.append(size)
+                waiting.append((size, true))
             case 3:
-                #expect(queue.pop()?.readableBytes == waiting.first)
+                #expect(queue.pop()?.readableBytes == waiting.first?.size)
                 if !waiting.isEmpty { inFlight.append(waiting.removeFirst()) }
             default:
                 queue.completed()
                 if !inFlight.isEmpty { inFlight.removeFirst() }
             }
-            #expect(queue.frames == waiting.count + inFlight.count)
-            #expect(queue.bytes == waiting.reduce(0, +) + inFlight.reduce(0, +))
-            #expect(queue.hasRoom == (queue.frames < 5 && queue.bytes < 40))
+            let all = waiting + inFlight
+            let answers = all.filter(\.isAnswer)
+            #expect(queue.frames == all.count)
+            #expect(queue.bytes == all.reduce(0) { $0 + $1.size })
+            #expect(
+                queue.hasRoom
+                    == (queue.frames < 5 && queue.bytes < 40 && answers.count < 2
+                        && answers.reduce(0) { $0 + $1.size } < 20))
             #expect(queue.isDrained == (queue.frames == 0))
         }
     }
