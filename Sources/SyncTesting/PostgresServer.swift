@@ -1,0 +1,204 @@
+import Foundation
+import NIOCore
+import Synchronization
+
+/// A private PostgreSQL server in a temporary directory: a real one, with the durability of its defaults.
+///
+/// Its programs come from the installed Debian package and refuse to run as root, so as root they run as the user
+/// `postgres`. The server ends with this process, however that ends, and its directory goes with it.
+/// `LESS_SYNC_TEST_DATABASE_URL` names a server to use instead of `shared`.
+package final class PostgresServer: Sendable {
+    package enum Failure: Error, Sendable {
+        case programsNotFound
+        case command(String, status: Int32, output: String)
+        case notReady(log: String)
+    }
+
+    private let programs: String
+    private let directory: String
+    private let port: Int
+    private let supervisor = Mutex<Supervisor?>(nil)
+
+    private struct Supervisor {
+        let process: Process
+        let input: FileHandle
+    }
+
+    /// Time that a server may take to accept connections.
+    private static let startLimit: Duration = .seconds(60)
+
+    /// The directory of the server programs, if they are installed.
+    package static let programs: String? = {
+        let installed = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
+        let versions = installed.sorted { $0.compare($1, options: .numeric) == .orderedDescending }
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        let candidates = versions.map { "/usr/lib/postgresql/\($0)/bin" } + path.split(separator: ":").map(String.init)
+        return candidates.first { FileManager.default.isExecutableFile(atPath: $0 + "/initdb") }
+    }()
+
+    /// The URL of the server that all tests of this process share. It starts with the first caller.
+    package static func sharedURL() async throws -> String {
+        if let url = ProcessInfo.processInfo.environment["LESS_SYNC_TEST_DATABASE_URL"] { return url }
+        return try await Self.shared.value.url
+    }
+
+    // Owned by the process: every test that uses it awaits it, and the server ends with the process.
+    private static let shared = Task { try await PostgresServer.start() }
+
+    /// `postgres://…`, with a superuser that needs no password.
+    package var url: String { "postgres://postgres@127.0.0.1:\(self.port)/postgres" }
+
+    /// Makes and starts a server of its own, for tests that stop it.
+    package static func start() async throws -> PostgresServer {
+        guard let programs = Self.programs else { throw Failure.programsNotFound }
+        // Short, because it holds the socket too: a path of 108 bytes is too long.
+        let directory = try Self.makeDirectory()
+        let server = PostgresServer(programs: programs, directory: directory, port: try Self.freePort())
+        try await server.initialize()
+        try await server.resume()
+        return server
+    }
+
+    private init(programs: String, directory: String, port: Int) {
+        self.programs = programs
+        self.directory = directory
+        self.port = port
+    }
+
+    /// Ends the server at once, as a crash would: no checkpoint, connections cut. Its data stays.
+    package func crash() async { await self.stop(saying: "keep\n") }
+
+    /// Starts the server after `crash()`, with the same data at the same address.
+    package func resume() async throws {
+        let arguments = [
+            self.programs + "/postgres", "-D", self.directory + "/data", "-p", "\(self.port)",
+            "-k", self.directory, "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=32MB",
+            "-c", "max_connections=400", "-c", "log_min_messages=fatal",
+        ]
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", Self.supervisorScript, "sh", self.directory] + Self.unprivileged(arguments)
+        let input = Pipe()
+        // Only this process may hold the end whose closing ends the server.
+        _ = fcntl(input.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        process.standardInput = input
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        self.supervisor.withLock { $0 = Supervisor(process: process, input: input.fileHandleForWriting) }
+        try await self.waitUntilReady()
+    }
+
+    /// Ends the server and removes its data.
+    package func remove() async { await self.stop(saying: "") }
+
+    /// Waits for the end of its input, or of this process, and then ends the server.
+    private static let supervisorScript = """
+        directory=$1; shift
+        "$@" >"$directory/log" 2>&1 &
+        pid=$!
+        read -r word
+        kill -QUIT $pid 2>/dev/null
+        wait $pid
+        [ "$word" = keep ] || rm -rf "$directory"
+        """
+
+    private func stop(saying word: String) async {
+        guard let supervisor = self.supervisor.withLock({ $0.take() }) else { return }
+        await withCheckedContinuation { (ended: CheckedContinuation<Void, Never>) in
+            let isResumed = Mutex(false)
+            let resume: @Sendable () -> Void = {
+                if isResumed.withLock({ value in
+                    defer { value = true }
+                    return !value
+                }) {
+                    ended.resume()
+                }
+            }
+            supervisor.process.terminationHandler = { _ in resume() }
+            try? supervisor.input.write(contentsOf: Data(word.utf8))
+            try? supervisor.input.close()
+            if !supervisor.process.isRunning { resume() }
+        }
+    }
+
+    private func initialize() async throws {
+        try await Self.run(
+            Self.unprivileged([
+                self.programs + "/initdb", "-D", self.directory + "/data", "-U", "postgres", "-A", "trust",
+                "--no-sync", "--no-locale", "-E", "UTF8",
+            ]))
+    }
+
+    private func waitUntilReady() async throws {
+        let clock = ContinuousClock()
+        let deadline = clock.now + Self.startLimit
+        let command = [self.programs + "/pg_isready", "-q", "-h", "127.0.0.1", "-p", "\(self.port)"]
+        while clock.now < deadline {
+            if (try? await Self.run(command)) != nil { return }
+            try await clock.sleep(for: .milliseconds(20))
+        }
+        let log = (try? String(contentsOfFile: self.directory + "/log", encoding: .utf8)) ?? ""
+        throw Failure.notReady(log: log)
+    }
+}
+
+extension PostgresServer {
+    /// Owned by the user that the server runs as.
+    private static func makeDirectory() throws -> String {
+        let path = "/tmp/less-sync-pg-" + String(UInt32.random(in: 0...UInt32.max), radix: 36)
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        if getuid() == 0, let user = getpwnam("postgres") {
+            guard chown(path, user.pointee.pw_uid, user.pointee.pw_gid) == 0 else {
+                throw Failure.command("chown", status: errno, output: path)
+            }
+        }
+        return path
+    }
+
+    private static func unprivileged(_ command: [String]) -> [String] {
+        guard getuid() == 0 else { return command }
+        return ["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] + command
+    }
+
+    private static func freePort() throws -> Int {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { _ = close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
+            }
+        }
+        guard status == 0 else { throw Failure.command("bind", status: errno, output: "") }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    /// Runs a command to its end. Its output is short.
+    private static func run(_ command: [String]) async throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: command[0])
+        process.arguments = Array(command.dropFirst())
+        process.currentDirectoryURL = URL(fileURLWithPath: "/tmp")
+        process.standardInput = FileHandle.nullDevice
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { process in
+                let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+                if process.terminationStatus == 0 {
+                    ended.resume()
+                } else {
+                    ended.resume(
+                        throwing: Failure.command(command[0], status: process.terminationStatus, output: text))
+                }
+            }
+            do { try process.run() } catch { ended.resume(throwing: error) }
+        }
+    }
+}
