@@ -8,10 +8,11 @@ import SyncStorage
 
 extension DatabaseQueue {
     /// The connection that writes. Blocks.
-    static func writer(at path: String, _ synchronous: SQLiteConfiguration.Synchronous) throws -> DatabaseQueue {
+    static func writer(at path: String, _ settings: SQLiteConfiguration) throws -> DatabaseQueue {
+        let synchronous = settings.synchronous
         var configuration = Configuration()
         configuration.label = "less-sync.sqlite.writer"
-        configuration.busyMode = .timeout(SQLiteLimits.busyTimeoutSeconds)
+        configuration.busyMode = .timeout(settings.busyTimeout / .seconds(1))
         configuration.prepareDatabase { db in
             try db.execute(
                 sql: """
@@ -33,11 +34,11 @@ extension DatabaseQueue {
     }
 
     /// A connection that reads, and may keep a transaction open between calls. Blocks.
-    static func reader(at path: String, number: Int) throws -> DatabaseQueue {
+    static func reader(at path: String, number: Int, _ settings: SQLiteConfiguration) throws -> DatabaseQueue {
         var configuration = Configuration()
         configuration.label = "less-sync.sqlite.reader.\(number)"
         configuration.readonly = true
-        configuration.busyMode = .timeout(SQLiteLimits.busyTimeoutSeconds)
+        configuration.busyMode = .timeout(settings.busyTimeout / .seconds(1))
         configuration.allowsUnsafeTransactions = true
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA cache_size = -\(SQLiteLimits.readerCacheKiB)")

@@ -8,7 +8,7 @@ final class ReaderPool: Sendable {
     typealias StateMachine = ReaderPoolStateMachine<CheckedContinuation<ReaderPoolOutcome, Never>>
     typealias Use = StateMachine.Use
 
-    private let connections: [DatabaseQueue]
+    let connections: [DatabaseQueue]
     private let waitLimit: Duration
     private let clock: any Clock<Duration>
     private let state: Mutex<StateMachine>

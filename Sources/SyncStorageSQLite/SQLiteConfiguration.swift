@@ -21,7 +21,10 @@ package struct SQLiteConfiguration: Sendable {
     package var migrates: Bool
     /// How long a write waits for its turn, and a read or a pull for a connection, before `.unavailable`.
     package var waitLimit: Duration = .seconds(30)
-    /// Measures `waitLimit`.
+    /// How long SQLite itself waits for a lock that another process holds, before `.unavailable`; 5 s or more in earnest
+    /// (docs/contract/storage.md §11).
+    package var busyTimeout: Duration = .seconds(5)
+    /// Measures `waitLimit` for reads and pulls.
     package var clock: any Clock<Duration> = ContinuousClock()
     /// Time of the rows that carry one; read once per transaction.
     package var now: @Sendable () -> Date = { Date() }
@@ -44,8 +47,6 @@ enum SQLiteLimits {
     static let queuedWritesMax = 4_096
     /// Bytes of blobs and DEKs in the queue. One write may exceed it by itself.
     static let queuedBytesMax = 67_108_864
-    /// Seconds that SQLite waits for a lock that another process holds (docs/contract/storage.md §11).
-    static let busyTimeoutSeconds = 5.0
     /// Pages written to the WAL until they are copied into the database file.
     static let checkpointPages = 1_000
     /// Bytes that the WAL file keeps when it starts again from its beginning.

@@ -19,7 +19,7 @@ package final class SQLiteConsole: Sendable {
         self.connection = try await blocking(while: "open the database") {
             var configuration = Configuration()
             configuration.label = "less-sync.sqlite.console"
-            configuration.busyMode = .timeout(SQLiteLimits.busyTimeoutSeconds)
+            configuration.busyMode = .timeout(5)
             configuration.allowsUnsafeTransactions = true
             return try DatabaseQueue(path: path, configuration: configuration)
         }

@@ -42,7 +42,7 @@ package enum SQLiteMigrator {
         try await blocking(while: "read the schema version") {
             let file = try DatabaseFile(path: configuration.path)
             defer { file.release() }
-            let queue = try DatabaseQueue.writer(at: file.path, configuration.synchronous)
+            let queue = try DatabaseQueue.writer(at: file.path, configuration)
             defer { try? queue.close() }
             return try queue.inDatabase(body)
         }

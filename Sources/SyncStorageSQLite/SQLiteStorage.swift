@@ -10,8 +10,8 @@ import Synchronization
 /// (docs/contract/storage.md §11).
 package final class SQLiteStorage: Storage {
     private let file: DatabaseFile
-    private let writer: Writer
-    private let readers: ReaderPool
+    let writer: Writer
+    let readers: ReaderPool
     private let logger: Logger
 
     /// Opens a database, creating it where there is none, and holds its lock until `close`.
@@ -26,7 +26,7 @@ package final class SQLiteStorage: Storage {
                 throw StorageError.database(detail: "SQLite 3.35 or later is needed")
             }
             let file = try DatabaseFile(path: configuration.path)
-            let writer = try DatabaseQueue.writer(at: file.path, configuration.synchronous)
+            let writer = try DatabaseQueue.writer(at: file.path, configuration)
             try writer.inDatabase { db in
                 let version = try SQLiteMigrator.appliedVersion(db)
                 guard version < Schema.version else { return }
@@ -38,7 +38,7 @@ package final class SQLiteStorage: Storage {
                 logger.info("Created the SQLite schema", metadata: ["version": "\(Schema.version)"])
             }
             let readers = try (0..<max(1, configuration.readers)).map { number in
-                try DatabaseQueue.reader(at: file.path, number: number)
+                try DatabaseQueue.reader(at: file.path, number: number, configuration)
             }
             return SQLiteStorage(file: file, writer: writer, readers: readers, configuration, logger: logger)
         }

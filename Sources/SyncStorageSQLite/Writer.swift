@@ -30,7 +30,7 @@ final class Writer: Sendable {
         var checkpoints = CheckpointPlan()
     }
 
-    private let connection: DatabaseQueue
+    let connection: DatabaseQueue
     private let waitLimit: Duration
     private let now: @Sendable () -> Date
     private let logger: Logger

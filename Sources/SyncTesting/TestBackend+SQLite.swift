@@ -44,6 +44,7 @@ package struct SQLiteTestStorage: TestStorage {
         try result.get()
     }
 
+    @discardableResult
     package func execute(_ sql: String, _ values: [TestValue]) async throws -> [[TestValue]] {
         try await self.console.execute(sql, values.map(SQLiteValue.init)).map { row in row.map(TestValue.init) }
     }
