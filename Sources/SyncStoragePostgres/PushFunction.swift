@@ -25,19 +25,29 @@ enum PushFunction {
                             $5::int4[], $6::uuid[], $7::bytea[], $8::int8[], $9::bytea[])
         """
 
+    /// Replaces the function.
+    ///
+    /// Its plans are made once for each connection, perhaps while the tables are empty, and must still be right when they
+    /// are not: every table is read through an index, `OFFSET 0` keeps a lookup for each change from becoming a join over
+    /// the whole table, and removed files are named by their place in it.
     static let create = """
         CREATE OR REPLACE FUNCTION less_sync_push(
             push_spaces uuid[], push_generations int4[], push_creators text[], push_counts int4[],
             change_pushes int4[], change_ids uuid[], change_blobs bytea[], change_expected int8[], change_deks bytea[],
             OUT statuses int4[], OUT cursors int8[], OUT key_generations int4[], OUT rewrap_epochs int4[],
             OUT removed_pushes int4[], OUT removed_files uuid[]
-        ) LANGUAGE plpgsql VOLATILE AS $function$
+        ) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $function$
         DECLARE
             space_ids uuid[];
             space_cursors int8[];
             space_generations int4[];
             space_minimums int4[];
             space_rewraps int4[];
+            changed_ids uuid[];
+            changed_cursors int8[];
+            missing_ids uuid[];
+            missing_creators text[];
+            removed_rows tid[];
         BEGIN
             FOR attempt IN 1..2 LOOP
                 -- In id order, so that batches of several spaces cannot wait for each other in a circle.
@@ -49,34 +59,44 @@ enum PushFunction {
                 SELECT array_agg(l.id), array_agg(l.cursor), array_agg(l.key_generation), array_agg(l.minimum),
                        array_agg(l.rewrap_epoch)
                 INTO space_ids, space_cursors, space_generations, space_minimums, space_rewraps FROM locked l;
-                EXIT WHEN attempt = 2 OR NOT EXISTS (
-                    SELECT FROM unnest(push_spaces, push_creators) AS t (space, creator)
-                    WHERE t.creator IS NOT NULL AND t.space <> ALL (coalesce(space_ids, '{}')));
+                EXIT WHEN attempt = 2;
+
+                -- A push that conflicts, as one that expects a record of a missing space does, creates nothing.
+                SELECT array_agg(m.space), array_agg(m.creator) INTO missing_ids, missing_creators FROM (
+                    SELECT DISTINCT ON (p.space) p.space, p.creator
+                    FROM unnest(push_spaces, push_creators) WITH ORDINALITY AS p (space, creator, number)
+                    WHERE p.creator IS NOT NULL AND p.space <> ALL (coalesce(space_ids, '{}'))
+                        AND p.number NOT IN (
+                            SELECT c.push FROM unnest(change_pushes, change_expected) AS c (push, expected)
+                            WHERE c.expected <> 0)
+                    ORDER BY p.space, p.number
+                ) AS m;
+                EXIT WHEN missing_ids IS NULL;
                 INSERT INTO spaces (id, client_id)
-                SELECT DISTINCT ON (t.space) t.space, t.creator
-                FROM unnest(push_spaces, push_creators) AS t (space, creator)
-                WHERE t.creator IS NOT NULL ORDER BY t.space
+                SELECT m.space, m.creator FROM unnest(missing_ids, missing_creators) AS m (space, creator)
                 ON CONFLICT (id) DO NOTHING;
             END LOOP;
 
-            WITH conflicting AS (
+            WITH conflicting AS MATERIALIZED (
                 SELECT DISTINCT c.push
                 FROM unnest(change_pushes, change_ids, change_expected) AS c (push, id, expected)
-                LEFT JOIN records r ON r.space_id = push_spaces[c.push] AND r.id = c.id
-                WHERE (r.id IS NULL) <> (c.expected = 0) OR r.cursor <> c.expected
+                LEFT JOIN LATERAL (
+                    SELECT r.cursor FROM records r WHERE r.space_id = push_spaces[c.push] AND r.id = c.id OFFSET 0
+                ) AS r ON true
+                WHERE r.cursor IS DISTINCT FROM nullif(c.expected, 0)
             ), checked AS (
                 SELECT p.number, p.space, p.changes, s.cursor, s.generation, s.rewrap,
-                       CASE WHEN s.id IS NULL THEN 2
+                       CASE WHEN s.id IS NULL THEN CASE WHEN p.creator IS NULL THEN 2 ELSE 1 END
                             WHEN p.changes = 0 THEN 0
                             WHEN p.generation > 0 AND p.generation < s.minimum THEN 3
                             WHEN p.number IN (SELECT push FROM conflicting) THEN 1
                             ELSE 0 END AS status
-                FROM unnest(push_spaces, push_generations, push_counts) WITH ORDINALITY
-                    AS p (space, generation, changes, number)
+                FROM unnest(push_spaces, push_generations, push_creators, push_counts) WITH ORDINALITY
+                    AS p (space, generation, creator, changes, number)
                 LEFT JOIN unnest(space_ids, space_cursors, space_generations, space_minimums, space_rewraps)
                     AS s (id, cursor, generation, minimum, rewrap) ON s.id = p.space
             ), judged AS (
-                SELECT k.number, k.status, k.changes, k.generation, k.rewrap,
+                SELECT k.number, k.space, k.status, k.changes, k.generation, k.rewrap,
                        k.cursor + count(*) FILTER (WHERE k.status = 0 AND k.changes > 0)
                            OVER (PARTITION BY k.space ORDER BY k.number) AS cursor
                 FROM checked k
@@ -95,23 +115,24 @@ enum PushFunction {
                 deleted = excluded.deleted;
 
             IF array_position(change_blobs, NULL) IS NOT NULL THEN
-                WITH removed AS (
-                    DELETE FROM files f
-                    USING unnest(change_pushes, change_ids, change_blobs) AS c (push, id, blob)
-                    WHERE c.blob IS NULL AND statuses[c.push] = 0
-                        AND f.space_id = push_spaces[c.push] AND f.record_id = c.id
-                    RETURNING c.push, f.id
-                )
-                SELECT array_agg(r.push), array_agg(r.id) INTO removed_pushes, removed_files FROM removed r;
+                SELECT array_agg(c.push), array_agg(f.id), array_agg(f.row)
+                INTO removed_pushes, removed_files, removed_rows
+                FROM unnest(change_pushes, change_ids, change_blobs) AS c (push, id, blob)
+                CROSS JOIN LATERAL (
+                    SELECT f.id, f.ctid AS row FROM files f
+                    WHERE f.space_id = push_spaces[c.push] AND f.record_id = c.id OFFSET 0 FOR UPDATE
+                ) AS f
+                WHERE c.blob IS NULL AND statuses[c.push] = 0;
+                -- They are locked: each is still where it was found.
+                DELETE FROM files f WHERE f.ctid = ANY (removed_rows);
             END IF;
 
-            UPDATE spaces s SET cursor = latest.cursor
-            FROM (
+            SELECT array_agg(t.space), array_agg(t.cursor) INTO changed_ids, changed_cursors FROM (
                 SELECT p.space, max(p.cursor) AS cursor
                 FROM unnest(push_spaces, cursors, statuses, push_counts) AS p (space, cursor, status, changes)
                 WHERE p.status = 0 AND p.changes > 0 GROUP BY p.space
-            ) AS latest
-            WHERE s.id = latest.space;
+            ) AS t;
+            UPDATE spaces s SET cursor = changed_cursors[array_position(changed_ids, s.id)] WHERE s.id = ANY (changed_ids);
         END
         $function$
         """
