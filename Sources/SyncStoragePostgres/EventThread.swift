@@ -1,0 +1,144 @@
+import CEpoll
+import Foundation
+import Synchronization
+
+/// The one thread on which libpq is called: it waits for all sockets of the backend and never for one of them.
+///
+/// `@unchecked Sendable`: `handlers`, `timers` and the epoll descriptor are used on the thread alone; what comes from
+/// elsewhere passes through `inbox`.
+final class EventThread: @unchecked Sendable {
+    /// What a registered socket is for. Called on the thread.
+    protocol Handler: AnyObject {
+        func socketIsReady(readable: Bool, writable: Bool, broken: Bool)
+    }
+
+    /// Identifies a timer until it has fired.
+    typealias TimerID = UInt64
+
+    private struct Inbox {
+        var work: [@Sendable () -> Void] = []
+        var isSignalled = false
+        var isStopping = false
+    }
+
+    // Fixed after init.
+    private let epoll: Int32
+    private let wakeUp: Int32
+
+    // Guarded by itself.
+    private let inbox = Mutex(Inbox())
+
+    // Thread only.
+    private var handlers: [Int32: (handler: any Handler, events: UInt32)] = [:]
+    private var timers: [TimerID: (due: ContinuousClock.Instant, fire: () -> Void)] = [:]
+    private var nextTimer: TimerID = 1
+
+    private static let eventsPerWait = 64
+
+    /// `nil` when the system has no descriptors left.
+    init?() {
+        let epoll = cepoll_create()
+        let wakeUp = cepoll_eventfd_create()
+        guard epoll >= 0, wakeUp >= 0, cepoll_set(epoll, wakeUp, UInt32(CEPOLL_READABLE), 0) == 0 else {
+            if epoll >= 0 { close(epoll) }
+            if wakeUp >= 0 { close(wakeUp) }
+            return nil
+        }
+        self.epoll = epoll
+        self.wakeUp = wakeUp
+        let thread = Thread { self.loop() }
+        thread.name = "postgres"
+        thread.start()
+    }
+
+    /// Runs `work` on the thread, after what was submitted before.
+    func submit(_ work: @escaping @Sendable () -> Void) {
+        let mustSignal = self.inbox.withLock { inbox in
+            inbox.work.append(work)
+            defer { inbox.isSignalled = true }
+            return !inbox.isSignalled
+        }
+        if mustSignal { cepoll_eventfd_signal(self.wakeUp) }
+    }
+
+    /// Ends the thread once everything submitted so far has run. Nothing may be submitted afterwards.
+    func stop() {
+        self.submit { self.inbox.withLock { $0.isStopping = true } }
+    }
+
+    // MARK: On the thread
+
+    /// Watches a socket, or changes what is watched for.
+    func watch(_ socket: Int32, readable: Bool, writable: Bool, _ handler: any Handler) {
+        let events =
+            (readable ? UInt32(CEPOLL_READABLE) : 0) | (writable ? UInt32(CEPOLL_WRITABLE) : 0)
+        let known = self.handlers[socket]
+        if let known, known.handler === handler, known.events == events { return }
+        cepoll_set(self.epoll, socket, events, known == nil ? 0 : 1)
+        self.handlers[socket] = (handler, events)
+    }
+
+    /// Call before the socket is closed.
+    func forget(_ socket: Int32) {
+        guard self.handlers.removeValue(forKey: socket) != nil else { return }
+        cepoll_remove(self.epoll, socket)
+    }
+
+    func startTimer(at due: ContinuousClock.Instant, _ fire: @escaping () -> Void) -> TimerID {
+        defer { self.nextTimer += 1 }
+        self.timers[self.nextTimer] = (due, fire)
+        return self.nextTimer
+    }
+
+    func cancelTimer(_ timer: TimerID) { self.timers[timer] = nil }
+
+    private func loop() {
+        var events = [cepoll_event](repeating: cepoll_event(), count: Self.eventsPerWait)
+        while !self.inbox.withLock({ $0.isStopping && $0.work.isEmpty }) {
+            let count = cepoll_wait(self.epoll, &events, Int32(events.count), self.millisecondsToNextTimer())
+            for event in events.prefix(Int(max(0, count))) {
+                if event.fd == self.wakeUp {
+                    cepoll_eventfd_drain(self.wakeUp)
+                    continue
+                }
+                // An earlier event of this round may have closed it.
+                guard let handler = self.handlers[event.fd]?.handler else { continue }
+                handler.socketIsReady(
+                    readable: event.events & UInt32(CEPOLL_READABLE) != 0,
+                    writable: event.events & UInt32(CEPOLL_WRITABLE) != 0,
+                    broken: event.events & UInt32(CEPOLL_BROKEN) != 0)
+            }
+            self.runInbox()
+            self.fireTimers()
+        }
+        close(self.epoll)
+        close(self.wakeUp)
+    }
+
+    private func runInbox() {
+        let work = self.inbox.withLock { inbox in
+            defer {
+                inbox.work = []
+                inbox.isSignalled = false
+            }
+            return inbox.work
+        }
+        for work in work { work() }
+    }
+
+    /// There are as many timers as calls in progress, each started and cancelled within milliseconds: a scan is cheap.
+    private func fireTimers() {
+        guard !self.timers.isEmpty else { return }
+        let now = ContinuousClock.now
+        for (timer, entry) in self.timers where entry.due <= now {
+            self.timers[timer] = nil
+            entry.fire()
+        }
+    }
+
+    private func millisecondsToNextTimer() -> Int32 {
+        guard let due = self.timers.values.map(\.due).min() else { return -1 }
+        let remaining = ContinuousClock.now.duration(to: due)
+        return remaining <= .zero ? 0 : Int32(min(remaining / .milliseconds(1) + 1, 60_000))
+    }
+}

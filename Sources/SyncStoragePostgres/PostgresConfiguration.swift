@@ -1,0 +1,31 @@
+/// How a PostgreSQL database is reached.
+package struct PostgresConfiguration: Sendable {
+    /// `postgres://…` as libpq takes it, with `sslmode`, `options` and the rest. May hold a password.
+    package var url: String
+    /// `DATABASE_POOL_SIZE`: connections, 3 or more. Pulls hold at most two fewer, pushes at most half.
+    package var poolSize: Int
+    /// Whether opening brings an older or empty database up to date (`MIGRATE_ON_START`). If not, opening one fails.
+    package var migrates: Bool
+    /// How long a call waits for a connection, for a connection to be made, and for an answer, before `.unavailable`.
+    package var waitLimit: Duration = .seconds(30)
+
+    package init(url: String, poolSize: Int = 10, migrates: Bool = true) {
+        self.url = url
+        self.poolSize = poolSize
+        self.migrates = migrates
+    }
+}
+
+/// Bounds of the PostgreSQL backend.
+enum PostgresLimits {
+    /// Pushes of one transaction (architecture W2).
+    static let batchPushesMax = 256
+    /// Bytes of blobs and DEKs of one transaction; a larger push has one to itself (architecture W2).
+    static let batchBytesMax = 8_388_608
+    /// How often a batch is run that PostgreSQL ends for the sake of another transaction (codes 40001, 40P01).
+    static let batchAttemptsMax = 3
+    /// Bytes of rows of a pull that wait for its consumer; then the socket is not read.
+    static let streamedBytesMax = 524_288
+    /// Time that a migration step may take.
+    static let migrationTimeLimit: Duration = .seconds(3_600)
+}

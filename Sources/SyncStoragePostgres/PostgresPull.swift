@@ -1,0 +1,218 @@
+import NIOCore
+package import SyncProtocol
+package import SyncStorage
+import Synchronization
+
+extension PostgresStorage {
+    package func withPull<Result: Sendable>(
+        of space: SpaceID, since: Int64, _ body: (any PullSnapshot) async throws -> Result
+    ) async throws -> Result {
+        try await self.pool.withPullConnection { connection in
+            let limit = self.configuration.waitLimit
+            let opened: PullOpening
+            do {
+                let rows = try await connection.execute(PullQuery.open(space, since: since), within: limit)
+                opened = try PullOpening(rows)
+            } catch let error as PostgresFailure {
+                throw error.storageError
+            } catch let error as StorageError {
+                _ = try? await connection.execute([PullQuery.rollback], within: limit)
+                throw error
+            }
+            let stream = RowStream()
+            connection.stream(
+                PullQuery.rows(of: space, since: since, recordsOnly: opened.hasRecordsOnly), to: stream, within: limit)
+            let snapshot = PostgresPull(meta: opened.meta, connection: connection, stream: stream)
+            do {
+                let result = try await body(snapshot)
+                await self.finish(snapshot, connection)
+                return result
+            } catch {
+                await self.finish(snapshot, connection)
+                throw error
+            }
+        }
+    }
+
+    /// A pull that was drained ends its transaction; one that was left early has rows on the way, and its connection goes.
+    private func finish(_ pull: PostgresPull, _ connection: PostgresConnection) async {
+        guard pull.isDrained else { return connection.close() }
+        let ended: Void? = try? await {
+            _ = try await connection.execute([PullQuery.rollback], within: self.configuration.waitLimit)
+        }()
+        if ended == nil { connection.close() }
+    }
+}
+
+/// What the first round trip of a pull brings.
+private struct PullOpening {
+    var meta: PullMeta
+    var hasRecordsOnly: Bool
+
+    init(_ rows: [PostgresRows]) throws(StorageError) {
+        guard let rows = rows.last, rows.count == 1 else { throw .spaceNotFound }
+        guard let cursor = rows.integer(0, 0, as: Int64.self), let generation = rows.integer(0, 1, as: Int32.self),
+            let hasRecordsOnly = rows.bool(0, 3)
+        else { throw .database(detail: "unexpected types in spaces") }
+        self.meta = PullMeta(
+            cursor: cursor, keyGeneration: generation, rewrapEpoch: rows.integer(0, 2, as: Int32.self))
+        self.hasRecordsOnly = hasRecordsOnly
+    }
+}
+
+/// The statements of a pull. Rows come in the order of the indexes; nothing sorts the union (architecture R6).
+enum PullQuery {
+    static let rollback = PostgresStatement(name: "rollback", sql: "ROLLBACK")
+
+    /// Opens the snapshot and reads the space, and whether there is anything but records.
+    static func open(_ space: SpaceID, since: Int64) -> [PostgresStatement] {
+        [
+            PostgresStatement(
+                name: "begin_pull", sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            PostgresStatement(
+                name: "pull_meta",
+                sql: """
+                    SELECT s.cursor, s.key_generation, s.rewrap_epoch,
+                        NOT EXISTS (SELECT FROM members m WHERE m.space_id = s.id AND m.cursor > $2::int8)
+                        AND NOT EXISTS (SELECT FROM files f WHERE f.space_id = s.id AND f.cursor > $2::int8)
+                    FROM spaces s WHERE s.id = $1::uuid
+                    """,
+                parameters: [PostgresValue.id(space), PostgresValue.int8(since)]),
+        ]
+    }
+
+    /// Columns: kind, cursor, id, two byte strings, deleted; of members and files the rest.
+    static func rows(of space: SpaceID, since: Int64, recordsOnly: Bool) -> PostgresStatement {
+        let live = since == 0
+        let kind = recordsOnly ? "records" : "all"
+        return PostgresStatement(
+            name: "pull_\(kind)_\(live ? "live" : "changed")",
+            sql: recordsOnly ? Self.records(live: live) + " ORDER BY cursor, id" : Self.all(live: live),
+            parameters: [PostgresValue.id(space), PostgresValue.int8(since)])
+    }
+
+    enum Kind: Int32 {
+        case record = 0
+        case member = 1
+        case file = 2
+    }
+
+    private static func records(live: Bool) -> String {
+        """
+        SELECT 0 AS kind, cursor, id, blob AS bytes_1, wrapped_dek AS bytes_2, deleted,
+            NULL::uuid AS record_id, NULL::int8 AS size, NULL::int4 AS chain_seq, NULL::bytea AS bytes_3
+        FROM records WHERE space_id = $1::uuid AND cursor > $2::int8\(live ? " AND NOT deleted" : "")
+        """
+    }
+
+    private static func all(live: Bool) -> String {
+        """
+        \(Self.records(live: live))
+        UNION ALL
+        SELECT 1, cursor, NULL::uuid, entry_hash, prev_hash, false, NULL, NULL, chain_seq, payload
+        FROM members WHERE space_id = $1::uuid AND cursor > $2::int8
+        UNION ALL
+        SELECT 2, cursor, id, NULL, wrapped_dek, deleted, record_id, size, NULL, NULL
+        FROM files WHERE space_id = $1::uuid AND cursor > $2::int8\(live ? " AND NOT deleted" : "")
+        ORDER BY cursor, id
+        """
+    }
+
+    static func entry(_ row: Int, of rows: PostgresRows) throws(StorageError) -> PullEntry {
+        guard let kind = rows.integer(row, 0, as: Int32.self).flatMap(Kind.init),
+            let cursor = rows.integer(row, 1, as: Int64.self), let deleted = rows.bool(row, 5)
+        else { throw .database(detail: "unexpected types in a pull") }
+        switch kind {
+        case .record:
+            guard let id = rows.id(row, 2) as RecordID? else { break }
+            return .record(
+                PulledRecord(
+                    id: id, blob: rows.bytes(row, 3), cursor: cursor, wrappedDEK: rows.bytes(row, 4), deleted: deleted))
+        case .member:
+            guard let sequence = rows.integer(row, 8, as: Int32.self), let hash = rows.bytes(row, 3),
+                let payload = rows.bytes(row, 9)
+            else { break }
+            return .member(
+                PulledMember(
+                    chainSequence: sequence, cursor: cursor, previousHash: rows.bytes(row, 4) ?? ByteBuffer(),
+                    entryHash: hash, payload: payload))
+        case .file:
+            guard let id = rows.id(row, 2) as FileID?, let record = rows.id(row, 6) as RecordID?,
+                let size = rows.integer(row, 7, as: Int64.self)
+            else { break }
+            return .file(
+                PulledFile(
+                    id: id, recordID: record, size: size, wrappedDEK: rows.bytes(row, 4) ?? ByteBuffer(),
+                    cursor: cursor, deleted: deleted))
+        }
+        throw .database(detail: "unexpected types in a pull")
+    }
+}
+
+/// An open pull. Its consumer decides how fast the socket is read.
+private final class PostgresPull: PullSnapshot {
+    let meta: PullMeta
+    private let connection: PostgresConnection
+    private let stream: RowStream
+
+    private struct State {
+        /// Rows taken from the stream, and the first that has not been handed over.
+        var rows: [PostgresRows] = []
+        var next = 0
+        var isDrained = false
+        var failure: StorageError?
+    }
+
+    /// Used by one task at a time; the lock is for the compiler.
+    private let state = Mutex(State())
+
+    init(meta: PullMeta, connection: PostgresConnection, stream: RowStream) {
+        self.meta = meta
+        self.connection = connection
+        self.stream = stream
+    }
+
+    var isDrained: Bool { self.state.withLock { $0.isDrained } }
+
+    func nextPage() async throws(StorageError) -> [PullEntry]? {
+        if let failure = self.state.withLock({ $0.failure }) { throw failure }
+        do {
+            if self.state.withLock({ $0.next == $0.rows.count && !$0.isDrained }) {
+                guard let (rows, mustResume) = try await self.stream.next() else {
+                    self.state.withLock { $0.isDrained = true }
+                    return nil
+                }
+                self.state.withLock { state in
+                    state.rows = rows
+                    state.next = 0
+                }
+                if mustResume { self.connection.resumeReading() }
+            }
+            let page = try self.takePage()
+            return page.isEmpty ? nil : page
+        } catch {
+            let failure = error as? StorageError ?? (error as? PostgresFailure)?.storageError ?? .unavailable
+            self.state.withLock { $0.failure = failure }
+            throw failure
+        }
+    }
+
+    private func takePage() throws(StorageError) -> [PullEntry] {
+        let rows = self.state.withLock { state -> ArraySlice<PostgresRows> in
+            var bytes = 0
+            var end = state.next
+            while end < state.rows.count, end - state.next < Limits.pullBufferedEntriesMax,
+                bytes < Limits.pullPageBytesMax
+            {
+                bytes += state.rows[end].byteCount
+                end += 1
+            }
+            defer { state.next = end }
+            return state.rows[state.next..<end]
+        }
+        var page: [PullEntry] = []
+        page.reserveCapacity(rows.count)
+        for row in rows { page.append(try PullQuery.entry(0, of: row)) }
+        return page
+    }
+}

@@ -1,0 +1,195 @@
+import CLibPQ
+import DequeModule
+import NIOCore
+import SyncStorage
+
+/// A failed statement.
+enum PostgresFailure: Error, Hashable {
+    /// Five characters of PostgreSQL's appendix A, and the primary message: never the detail, which quotes rows.
+    case statement(code: String, message: String)
+    /// The connection is lost or too slow. What the server did is not known.
+    case unavailable
+
+    var storageError: StorageError {
+        switch self {
+        case .statement(let code, let message):
+            // 57P01…57P03: the server is being shut down or started. 53300: it has no connections left.
+            ["57P01", "57P02", "57P03", "53300"].contains(code)
+                ? .unavailable : .database(detail: "\(message) (\(code))")
+        case .unavailable: .unavailable
+        }
+    }
+
+    /// PostgreSQL gave up the transaction for the sake of another: the same may succeed when tried again.
+    var isRetryable: Bool {
+        if case .statement(let code, _) = self { code == "40001" || code == "40P01" } else { false }
+    }
+
+    var code: String? {
+        if case .statement(let code, _) = self { code } else { nil }
+    }
+}
+
+/// What one caller asked of a connection, and what has come of it. Event thread only.
+final class PostgresRequest {
+    enum Progress {
+        case waiting
+        /// The stream's consumer has to take rows first.
+        case full
+        case done
+        case broken
+    }
+
+    private enum Step {
+        case prepare(String)
+        case run
+    }
+
+    var timer: EventThread.TimerID?
+    /// Time for the whole answer, or of a stream for the next row.
+    var limit: Duration = .zero
+    private(set) var newlyPrepared: [String] = []
+
+    private let statements: [PostgresStatement]
+    private let stream: RowStream?
+    private var done: ((Result<[PostgresRows], PostgresFailure>) -> Void)?
+    private var steps: Deque<Step> = []
+    private var rows: [PostgresRows] = []
+    private var failure: PostgresFailure?
+    private(set) var isStreaming = false
+
+    /// - Parameter stream: Takes the rows of the last statement.
+    init(
+        _ statements: [PostgresStatement], stream: RowStream?,
+        _ done: @escaping (Result<[PostgresRows], PostgresFailure>) -> Void
+    ) {
+        self.statements = statements
+        self.stream = stream
+        self.done = done
+    }
+
+    func finish() {
+        self.done.take()?(self.failure.map { .failure($0) } ?? .success(self.rows))
+    }
+
+    func fail(_ failure: PostgresFailure) { self.done.take()?(.failure(failure)) }
+
+    // MARK: Sending
+
+    /// - Returns: Whether libpq took it all.
+    func send(on handle: OpaquePointer, prepared: Set<String>) -> Bool {
+        var preparing: Set<String> = []
+        for statement in self.statements {
+            if let name = statement.name, !prepared.contains(name), preparing.insert(name).inserted {
+                guard PQsendPrepare(handle, name, statement.sql, 0, nil) == 1 else { return false }
+                self.steps.append(.prepare(name))
+            }
+            guard Self.send(statement, on: handle) else { return false }
+            self.steps.append(.run)
+        }
+        return PQpipelineSync(handle) == 1
+    }
+
+    private static func send(_ statement: PostgresStatement, on handle: OpaquePointer) -> Bool {
+        let count = statement.parameters.count
+        var lengths: [Int32] = []
+        for parameter in statement.parameters {
+            guard let length = Int32(exactly: parameter?.readableBytes ?? 0) else { return false }
+            lengths.append(length)
+        }
+        let formats = [Int32](repeating: 1, count: count)
+        let resultFormat: Int32 = statement.resultsAreText ? 0 : 1
+        return Self.withPointers(to: statement.parameters[...], []) { values in
+            if let name = statement.name {
+                PQsendQueryPrepared(handle, name, Int32(count), values, lengths, formats, resultFormat) == 1
+            } else {
+                PQsendQueryParams(
+                    handle, statement.sql, Int32(count), nil, values, lengths, formats, resultFormat) == 1
+            }
+        }
+    }
+
+    /// libpq copies the parameters before it returns. As deep as a statement has parameters, ten at most.
+    private static func withPointers<Result>(
+        to parameters: ArraySlice<ByteBuffer?>, _ pointers: [UnsafePointer<CChar>?],
+        _ body: ([UnsafePointer<CChar>?]) -> Result
+    ) -> Result {
+        guard let first = parameters.first else { return body(pointers) }
+        guard let first else { return Self.withPointers(to: parameters.dropFirst(), pointers + [nil], body) }
+        return first.withUnsafeReadableBytes { bytes in
+            // Zero bytes are no null: any address will do.
+            let base = bytes.baseAddress ?? UnsafeRawPointer(bitPattern: 1)
+            let pointer = base?.assumingMemoryBound(to: CChar.self)
+            return Self.withPointers(to: parameters.dropFirst(), pointers + [pointer], body)
+        }
+    }
+
+    // MARK: Receiving
+
+    func take(from handle: OpaquePointer) -> Progress {
+        while true {
+            if self.stream?.isFull == true { return .full }
+            if self.stream != nil, !self.isStreaming, self.steps.count == 1 {
+                self.isStreaming = PQsetSingleRowMode(handle) == 1
+            }
+            guard PQisBusy(handle) == 0 else { return PQstatus(handle) == CONNECTION_BAD ? .broken : .waiting }
+            guard let result = PQgetResult(handle) else {
+                // The end of one step.
+                if self.steps.isEmpty { return .broken }
+                self.steps.removeFirst()
+                continue
+            }
+            defer { PQclear(result) }
+            switch PQresultStatus(result) {
+            case PGRES_PIPELINE_SYNC: return self.steps.isEmpty ? .done : .broken
+            case PGRES_PIPELINE_ABORTED: continue
+            case PGRES_COMMAND_OK: self.commandEnded()
+            case PGRES_SINGLE_TUPLE: self.stream?.append(Self.rows(of: result))
+            case PGRES_TUPLES_OK:
+                if self.isStreaming { continue }
+                self.rows.append(Self.rows(of: result))
+            default: self.failure = self.failure ?? Self.failure(of: result)
+            }
+        }
+    }
+
+    private func commandEnded() {
+        switch self.steps.first {
+        case .prepare(let name): self.newlyPrepared.append(name)
+        case .run: self.rows.append(PostgresRows(values: ByteBuffer(), bounds: [], columns: 0))
+        case nil: break
+        }
+    }
+
+    private static func rows(of result: OpaquePointer) -> PostgresRows {
+        let count = PQntuples(result)
+        let columns = PQnfields(result)
+        var size = 0
+        for row in 0..<count {
+            for column in 0..<columns { size += Int(PQgetlength(result, row, column)) }
+        }
+        var values = ByteBufferAllocator().buffer(capacity: size)
+        var bounds: [(start: Int, end: Int)] = []
+        bounds.reserveCapacity(Int(count * columns))
+        for row in 0..<count {
+            for column in 0..<columns {
+                guard PQgetisnull(result, row, column) == 0, let value = PQgetvalue(result, row, column) else {
+                    bounds.append((-1, -1))
+                    continue
+                }
+                let start = values.writerIndex
+                values.writeBytes(UnsafeRawBufferPointer(start: value, count: Int(PQgetlength(result, row, column))))
+                bounds.append((start, values.writerIndex))
+            }
+        }
+        return PostgresRows(values: values, bounds: bounds, columns: Int(columns))
+    }
+
+    private static func failure(of result: OpaquePointer) -> PostgresFailure {
+        func field(_ code: UnicodeScalar) -> String? {
+            PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) }
+        }
+        guard let code = field("C") else { return .unavailable }
+        return .statement(code: code, message: field("M") ?? "no message")
+    }
+}

@@ -1,0 +1,223 @@
+import Logging
+import NIOCore
+import SyncProtocol
+package import SyncStorage
+import Synchronization
+
+/// Pushes in progress and in the queue.
+struct PushState {
+    /// What a waiting push is woken for.
+    enum Role: Sendable {
+        /// Another caller's batch has settled it.
+        case settled
+        /// Its batch is to be run now, by its own caller.
+        case leads(PushScheduler<PushWaiter>.Batch)
+    }
+
+    var scheduler: PushScheduler<PushWaiter>
+    var closing: CheckedContinuation<Void, Never>?
+    var commits = 0
+    var pushes = 0
+
+    init(writers: Int) { self.scheduler = PushScheduler(writers: writers) }
+}
+
+/// A caller of `push` and where its outcome goes.
+final class PushWaiter: Sendable {
+    let settle: @Sendable (Result<PushOutcome, StorageError>) -> Void
+    /// `nil` for the caller that leads from the start.
+    private let continuation: CheckedContinuation<PushState.Role, Never>
+
+    init(
+        _ settle: @escaping @Sendable (Result<PushOutcome, StorageError>) -> Void,
+        _ continuation: CheckedContinuation<PushState.Role, Never>
+    ) {
+        self.settle = settle
+        self.continuation = continuation
+    }
+
+    func resume(_ role: PushState.Role) { self.continuation.resume(returning: role) }
+}
+
+extension PostgresStorage {
+    /// Every batch is run by the caller of its first push; no task exists for it.
+    package func push(
+        _ push: Push, committed: @escaping @Sendable (Result<PushOutcome, StorageError>) -> Void
+    ) async {
+        let role = await withCheckedContinuation { (continuation: CheckedContinuation<PushState.Role, Never>) in
+            let waiter = PushWaiter(committed, continuation)
+            let now = ContinuousClock.now
+            let entry = PushScheduler.Entry(
+                push: push, bytes: push.byteCount, deadline: now + self.configuration.waitLimit, waiter: waiter)
+            let (isClosed, batch) = self.pushes.withLock { state -> (Bool, PushScheduler<PushWaiter>.Batch?) in
+                if state.scheduler.isClosed { return (true, nil) }
+                return (false, state.scheduler.add(entry, at: now))
+            }
+            if isClosed {
+                committed(.failure(.unavailable))
+                waiter.resume(.settled)
+            }
+            if let batch { self.start(batch) }
+        }
+        guard case .leads(let batch) = role else { return }
+        await self.lead(batch)
+    }
+
+    /// Settles what is queued and refuses the rest.
+    func finishPushes() async {
+        await withCheckedContinuation { continuation in
+            let isIdle = self.pushes.withLock { state in
+                state.scheduler.close()
+                if state.scheduler.isIdle { return true }
+                state.closing = continuation
+                return false
+            }
+            if isIdle { continuation.resume() }
+        }
+    }
+
+    package var statistics: StorageStatistics {
+        var statistics = StorageStatistics()
+        self.pushes.withLock { state in
+            statistics.commits = state.commits
+            statistics.pushes = state.pushes
+            statistics.pushesQueued = state.scheduler.waitingCount
+        }
+        return statistics
+    }
+
+    private func start(_ batch: PushScheduler<PushWaiter>.Batch) {
+        guard let leader = batch.entries.first ?? batch.expired.first else { return }
+        leader.waiter.resume(.leads(batch))
+    }
+
+    private func lead(_ batch: PushScheduler<PushWaiter>.Batch) async {
+        for entry in batch.expired { entry.waiter.settle(.failure(.unavailable)) }
+        if !batch.entries.isEmpty { await self.run(batch.entries) }
+        let (next, closing) = self.pushes.withLock {
+            state -> (PushScheduler<PushWaiter>.Batch?, CheckedContinuation<Void, Never>?) in
+            let next = state.scheduler.finished(batch, at: .now)
+            return (next, state.scheduler.isClosed && state.scheduler.isIdle ? state.closing.take() : nil)
+        }
+        if let next { self.start(next) }
+        closing?.resume()
+        // The leader is this very caller.
+        let leader = (batch.entries.first ?? batch.expired.first)?.waiter
+        for entry in batch.expired + batch.entries where entry.waiter !== leader { entry.waiter.resume(.settled) }
+    }
+
+    /// Writes the pushes in one transaction and settles them. A failure that may be one push's own is not the others'.
+    private func run(_ entries: [PushScheduler<PushWaiter>.Entry]) async {
+        do {
+            let outcomes = try await self.write(entries.map(\.push))
+            self.pushes.withLock { state in
+                state.commits += 1
+                state.pushes += entries.count
+            }
+            for (entry, outcome) in zip(entries, outcomes) { entry.waiter.settle(outcome) }
+        } catch {
+            guard case .database = error, entries.count > 1 else {
+                self.logger.error("PostgreSQL push failed", metadata: ["error": "\(error)"])
+                for entry in entries { entry.waiter.settle(.failure(error)) }
+                return
+            }
+            for entry in entries { await self.run([entry]) }
+        }
+    }
+
+    private func write(_ pushes: [Push]) async throws(StorageError) -> [Result<PushOutcome, StorageError>] {
+        let statement = PostgresStatement(
+            name: "push", sql: PushFunction.call, parameters: PushFunction.parameters(of: pushes))
+        for attempt in 1...PostgresLimits.batchAttemptsMax {
+            do {
+                return try PushFunction.outcomes(of: pushes.count, in: try await self.execute(statement))
+            } catch let failure as PostgresFailure {
+                guard failure.isRetryable else { throw failure.storageError }
+                if attempt == PostgresLimits.batchAttemptsMax { throw .unavailable }
+            } catch let error as StorageError {
+                throw error
+            } catch {
+                throw .database(detail: "cannot push")
+            }
+        }
+        throw .unavailable
+    }
+}
+
+extension Push {
+    /// Blobs and DEKs.
+    fileprivate var byteCount: Int {
+        self.changes.changes.reduce(0) {
+            $0 + ($1.blob?.readableBytes ?? 0) + ($1.wrappedDEK?.readableBytes ?? 0)
+        }
+    }
+}
+
+extension PushFunction {
+    static func parameters(of pushes: [Push]) -> [ByteBuffer?] {
+        let changes = pushes.flatMap(\.changes.changes)
+        let owners = pushes.enumerated().flatMap { index, push in
+            repeatElement(Int32(index + 1), count: push.changes.changes.count)
+        }
+        func bytes(_ value: (RecordChange) -> ByteBuffer?) -> ByteBuffer {
+            let size = changes.reduce(0) { $0 + (value($1)?.readableBytes ?? 0) }
+            return PostgresValue.array(of: .bytea, changes, bytes: size) { change, buffer in
+                guard let bytes = value(change) else { return false }
+                buffer.writeImmutableBuffer(bytes)
+                return true
+            }
+        }
+        return [
+            PostgresValue.ids(pushes.map(\.space)),
+            PostgresValue.int4s(pushes.map(\.keyGeneration)),
+            PostgresValue.array(of: .text, pushes, bytes: pushes.count * 32) { push, buffer in
+                guard let creator = push.creator else { return false }
+                buffer.writeString(creator)
+                return true
+            },
+            PostgresValue.int4s(pushes.map { Int32($0.changes.changes.count) }),
+            PostgresValue.int4s(owners),
+            PostgresValue.ids(changes.map(\.id)),
+            bytes(\.blob),
+            PostgresValue.array(of: .int8, changes, bytes: changes.count * 8) { change, buffer in
+                buffer.writeInteger(change.expectedCursor)
+                return true
+            },
+            bytes(\.wrappedDEK),
+        ]
+    }
+
+    static func outcomes(
+        of count: Int, in rows: PostgresRows
+    ) throws(StorageError) -> [Result<PushOutcome, StorageError>] {
+        guard rows.count == 1, rows.columns == 6,
+            let statuses = rows.integers(0, 0, as: Int32.self), let cursors = rows.integers(0, 1, as: Int64.self),
+            let generations = rows.integers(0, 2, as: Int32.self), let rewraps = rows.integers(0, 3, as: Int32.self),
+            statuses.count == count, cursors.count == count, generations.count == count, rewraps.count == count
+        else { throw .database(detail: "unexpected answer of less_sync_push") }
+        let removedPushes = rows.integers(0, 4, as: Int32.self) ?? []
+        let removedFiles = rows.integers(0, 5, as: UInt128.self) ?? []
+        var removed: [Int32: [FileID]] = [:]
+        for case (let push?, let file?) in zip(removedPushes, removedFiles) {
+            removed[push, default: []].append(FileID(bits: file))
+        }
+        var outcomes: [Result<PushOutcome, StorageError>] = []
+        for index in 0..<count {
+            switch statuses[index].flatMap(Status.init) {
+            case .accepted:
+                guard let cursor = cursors[index], let generation = generations[index] else {
+                    throw .database(detail: "unexpected answer of less_sync_push")
+                }
+                let receipt = PushReceipt(
+                    cursor: cursor, keyGeneration: generation, rewrapEpoch: rewraps[index],
+                    removedFiles: removed[Int32(index + 1)] ?? [])
+                outcomes.append(.success(.accepted(receipt)))
+            case .conflict: outcomes.append(.success(.conflict))
+            case .spaceNotFound: outcomes.append(.failure(.spaceNotFound))
+            case .keyGenerationStale: outcomes.append(.failure(.keyGenerationStale))
+            case nil: throw .database(detail: "unexpected answer of less_sync_push")
+            }
+        }
+        return outcomes
+    }
+}

@@ -1,2 +1,0 @@
-import CEpoll
-import CLibPQ
