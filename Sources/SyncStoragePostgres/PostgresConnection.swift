@@ -8,8 +8,9 @@ struct PostgresStatement: Sendable {
     /// Names the prepared statement, once for each connection; `nil` is parsed anew each time.
     var name: String?
     var sql: String
-    /// In binary format; `nil` is null.
+    /// In binary format, or text that ends in a zero byte; `nil` is null.
     var parameters: [ByteBuffer?] = []
+    var parametersAreText = false
     /// Rows in text format, for statements whose types do not matter.
     var resultsAreText = false
 }

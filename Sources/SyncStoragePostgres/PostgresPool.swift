@@ -117,7 +117,8 @@ final class PostgresPool: Sendable {
 
     // MARK: - Permits
 
-    private func wait(for queue: any WritableKeyPath<State, PermitQueue<Waiter>> & Sendable) async throws(StorageError) {
+    private func wait(for queue: any WritableKeyPath<State, PermitQueue<Waiter>> & Sendable) async throws(StorageError)
+    {
         let isGranted = await withCheckedContinuation { (waiter: Waiter) in
             switch self.state.withLock({ $0[keyPath: queue].ask(waiter) }) {
             case .granted: waiter.resume(returning: true)

@@ -97,7 +97,7 @@ final class PostgresRequest {
             guard let length = Int32(exactly: parameter?.readableBytes ?? 0) else { return false }
             lengths.append(length)
         }
-        let formats = [Int32](repeating: 1, count: count)
+        let formats = [Int32](repeating: statement.parametersAreText ? 0 : 1, count: count)
         let resultFormat: Int32 = statement.resultsAreText ? 0 : 1
         return Self.withPointers(to: statement.parameters[...], []) { values in
             if let name = statement.name {
@@ -156,7 +156,7 @@ final class PostgresRequest {
     private func commandEnded() {
         switch self.steps.first {
         case .prepare(let name): self.newlyPrepared.append(name)
-        case .run: self.rows.append(PostgresRows(values: ByteBuffer(), bounds: [], columns: 0))
+        case .run: self.rows.append(PostgresRows())
         case nil: break
         }
     }
@@ -182,7 +182,8 @@ final class PostgresRequest {
                 bounds.append((start, values.writerIndex))
             }
         }
-        return PostgresRows(values: values, bounds: bounds, columns: Int(columns))
+        let types = (0..<columns).map { PQftype(result, $0) }
+        return PostgresRows(values: values, bounds: bounds, types: types)
     }
 
     private static func failure(of result: OpaquePointer) -> PostgresFailure {

@@ -58,21 +58,24 @@ package final class PostgresStorage: Storage {
     }
 
     private func prepareSchema() async throws(StorageError) {
-        try await self.pool.withConnection({ connection throws(StorageError) in
-            let session = PostgresSession(connection: connection)
-            let migrator = PostgresMigrator(session: session, logger: self.logger)
-            guard !self.configuration.migrates else {
-                try await migrator.migrate { () async throws(StorageError) in try await session.run(PushFunction.create) }
-                return
-            }
-            let version = try await migrator.version()
-            guard version == PostgresMigrator.latestVersion else {
-                throw .migration(
-                    detail: "the database is at version \(version), not \(PostgresMigrator.latestVersion); "
-                        + "run less-sync migrate")
-            }
-            try await session.run(PushFunction.create)
-        }, unavailable: { $0 })
+        try await self.pool.withConnection(
+            { connection throws(StorageError) in
+                let session = PostgresSession(connection: connection)
+                let migrator = PostgresMigrator(session: session, logger: self.logger)
+                guard !self.configuration.migrates else {
+                    try await migrator.migrate { () async throws(StorageError) in
+                        try await session.run(PushFunction.create)
+                    }
+                    return
+                }
+                let version = try await migrator.version()
+                guard version == PostgresMigrator.latestVersion else {
+                    throw .migration(
+                        detail: "the database is at version \(version), not \(PostgresMigrator.latestVersion); "
+                            + "run less-sync migrate")
+                }
+                try await session.run(PushFunction.create)
+            }, unavailable: { $0 })
     }
 
     package func ping() async throws(StorageError) {
@@ -95,10 +98,11 @@ package final class PostgresStorage: Storage {
     }
 
     func execute(_ statement: PostgresStatement) async throws(PostgresFailure) -> PostgresRows {
-        let rows = try await self.pool.withConnection({ connection throws(PostgresFailure) in
-            try await connection.execute([statement], within: self.configuration.waitLimit)
-        }, unavailable: { _ in .unavailable })
-        return rows.first ?? PostgresRows(values: ByteBuffer(), bounds: [], columns: 0)
+        let rows = try await self.pool.withConnection(
+            { connection throws(PostgresFailure) in
+                try await connection.execute([statement], within: self.configuration.waitLimit)
+            }, unavailable: { _ in .unavailable })
+        return rows.first ?? PostgresRows()
     }
 }
 

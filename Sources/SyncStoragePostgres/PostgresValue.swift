@@ -63,15 +63,18 @@ struct PostgresRows: Sendable {
     private let values: ByteBuffer
     /// Start and end of each value, row by row; start −1 for null.
     private let bounds: [(start: Int, end: Int)]
-    let columns: Int
+    /// Object identifiers of the columns' types (PostgreSQL, `pg_type`).
+    let types: [UInt32]
     let count: Int
 
-    init(values: ByteBuffer, bounds: [(start: Int, end: Int)], columns: Int) {
+    init(values: ByteBuffer = ByteBuffer(), bounds: [(start: Int, end: Int)] = [], types: [UInt32] = []) {
         self.values = values
         self.bounds = bounds
-        self.columns = columns
-        self.count = columns == 0 ? 0 : bounds.count / columns
+        self.types = types
+        self.count = types.isEmpty ? 0 : bounds.count / types.count
     }
+
+    var columns: Int { self.types.count }
 
     var byteCount: Int { self.values.readableBytes }
 
@@ -83,7 +86,9 @@ struct PostgresRows: Sendable {
         return bound.start < 0 ? nil : self.values.getSlice(at: bound.start, length: bound.end - bound.start)
     }
 
-    func integer<Integer: FixedWidthInteger>(_ row: Int, _ column: Int, as type: Integer.Type = Integer.self) -> Integer? {
+    func integer<Integer: FixedWidthInteger>(_ row: Int, _ column: Int, as type: Integer.Type = Integer.self)
+        -> Integer?
+    {
         let bound = self.bounds[row * self.columns + column]
         guard bound.start >= 0, bound.end - bound.start == MemoryLayout<Integer>.size else { return nil }
         return self.values.getInteger(at: bound.start)
