@@ -38,7 +38,13 @@ package final class CoreMetrics: Sendable {
 
     func connectionClosed() { self.connections.decrement() }
 
-    func watchedSpacesChanged(by difference: Int) { self.spacesWatched.increment(by: Double(difference)) }
+    func watchedSpacesChanged(by difference: Int) {
+        if difference > 0 {
+            self.spacesWatched.increment(by: Double(difference))
+        } else {
+            self.spacesWatched.decrement(by: Double(-difference))
+        }
+    }
 
     func pushed(records: Int) { self.recordsPushed.increment(by: records) }
 

@@ -13,17 +13,17 @@ struct MethodTable: Sendable {
     struct Request: Sendable {
         let method: Method
         let lane: Lane
-        let run: @Sendable (FramePayload, RPCContext) async throws(RequestFailure) -> RPCOutcome
+        let run: @Sendable (FramePayload, RPCContext) async throws(RequestFailure) -> RPCReport
 
         /// - Parameter handle: Sends the answer unless it throws.
         init<Params: WireDecodable>(
             _ method: Method, in lane: Lane = .ordinary,
-            _ handle: @escaping @Sendable (Params, RPCContext) async throws(RequestFailure) -> RPCOutcome
+            _ handle: @escaping @Sendable (Params, RPCContext) async throws(RequestFailure) -> RPCReport
         ) {
             let invalidParams = RPCError(.invalidParams, method.invalidParamsMessage ?? "invalid params")
             self.method = method
             self.lane = lane
-            self.run = { (payload, context) async throws(RequestFailure) -> RPCOutcome in
+            self.run = { (payload, context) async throws(RequestFailure) -> RPCReport in
                 let params: Params
                 do {
                     params = try payload.decode()

@@ -32,9 +32,20 @@ enum RPCOutcome: Hashable, Sendable {
     }
 }
 
+/// What a handler tells about a request that it has answered.
+struct RPCReport: Sendable {
+    var outcome: RPCOutcome
+    /// The one space that the request was about.
+    var space: SpaceID?
+
+    static let ok = RPCReport(outcome: .ok)
+}
+
 /// Everything that a handler may use, made for one request.
 struct RPCContext: Sendable {
     let requestID: String
+    /// A name of the method table, or `unknown`: the label of metrics and of the log.
+    let method: String
     /// The caller, as of the arrival of the request.
     let principal: Principal
     let session: Session
@@ -72,15 +83,20 @@ struct RPCContext: Sendable {
     }
 
     /// `internal` is the only failure that someone has to look at.
-    func logInternal(_ error: RPCError, method: String) {
+    func logInternal(_ error: RPCError, space: SpaceID? = nil) {
         guard error.code == .internal else { return }
-        self.logger.error(
-            "RPC internal error",
-            metadata: Logger.metadata([
-                .method: method, .requestID: self.requestIDForLog, .error: error.cause?.description ?? error.message,
-            ]))
+        self.logger.error("RPC internal error", metadata: self.metadata([.error: error.detail], space))
+    }
+
+    /// Metadata of a line about this request.
+    func metadata(_ values: KeyValuePairs<LogKey, String>, _ space: SpaceID?) -> Logger.Metadata {
+        var metadata = Logger.metadata(values)
+        metadata[LogKey.method.rawValue] = .string(self.method)
+        metadata[LogKey.requestID.rawValue] = .string(self.requestIDForLog)
+        if let space { metadata[LogKey.spaceID.rawValue] = .string(space.wireText) }
+        return metadata
     }
 
     /// The client chooses the id, and with it its length.
-    var requestIDForLog: String { String(self.requestID.prefix(64)) }
+    private var requestIDForLog: String { String(self.requestID.prefix(64)) }
 }

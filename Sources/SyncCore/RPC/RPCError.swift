@@ -14,6 +14,9 @@ package struct RPCError: Error, Hashable, Sendable {
         self.cause = cause
     }
 
+    /// For the log.
+    package var detail: String { self.cause?.description ?? self.message }
+
     package static let forbidden = RPCError(.forbidden, "forbidden")
     package static let invalidSpaceID = RPCError(.badRequest, "invalid space id")
 }

@@ -4,54 +4,51 @@ import SyncProtocol
 
 extension Session {
     func context(of request: ClientFrame.Request, as principal: Principal) -> RPCContext {
-        RPCContext(
-            requestID: request.id, principal: principal, session: self, services: self.services, logger: self.logger)
+        self.context(id: request.id, self.services.methods.request(request.method)?.method, as: principal)
     }
 
     /// Handles one request to its end: every request is answered exactly once unless the connection ends first.
     func handle(_ request: ClientFrame.Request, _ context: RPCContext) async {
         let start = ContinuousClock.now
-        let row = self.services.methods.request(request.method)
-        let method = row?.method.rawValue ?? MethodTable.unknownMethod
-        let outcome = await self.outcome(of: request, row, context)
+        let report = await self.report(on: request, context)
         let duration = ContinuousClock.now - start
-        self.services.metrics.requestFinished(method: method, outcome: outcome.label, duration: duration)
+        let outcome = report.outcome.label
+        self.services.metrics.requestFinished(method: context.method, outcome: outcome, duration: duration)
         self.logger.debug(
             "RPC finished",
-            metadata: Logger.metadata([
-                .method: method, .requestID: context.requestIDForLog, .outcome: outcome.label,
-                .durationMilliseconds: "\(duration / .milliseconds(1))",
-            ]))
+            metadata: context.metadata(
+                [.outcome: outcome, .durationMilliseconds: "\(duration / .milliseconds(1))"], report.space))
         self.finishWork()
     }
 
     func handle(_ notification: ClientFrame.Notification, as principal: Principal) {
         if let row = self.services.methods.notification(notification.method) {
-            let context = RPCContext(
-                requestID: "", principal: principal, session: self, services: self.services, logger: self.logger)
-            row.run(notification.params, context)
+            row.run(notification.params, self.context(id: "", row.method, as: principal))
         }
         self.finishWork()
     }
 
-    private func outcome(
-        of request: ClientFrame.Request, _ row: MethodTable.Request?, _ context: RPCContext
-    ) async -> RPCOutcome {
-        guard let row else {
+    private func context(id: String, _ method: Method?, as principal: Principal) -> RPCContext {
+        RPCContext(
+            requestID: id, method: method?.rawValue ?? MethodTable.unknownMethod, principal: principal, session: self,
+            services: self.services, logger: self.logger)
+    }
+
+    private func report(on request: ClientFrame.Request, _ context: RPCContext) async -> RPCReport {
+        guard let row = self.services.methods.request(request.method) else {
             return await self.answer(RPCError(.methodNotFound, "unknown method: \(request.method)"), context)
         }
         do {
             return try await row.run(request.params, context)
         } catch {
-            guard case .refused(let refusal) = error else { return .unanswered }
-            context.logInternal(refusal, method: row.method.rawValue)
+            guard case .refused(let refusal) = error else { return RPCReport(outcome: .unanswered) }
             return await self.answer(refusal, context)
         }
     }
 
-    private func answer(_ error: RPCError, _ context: RPCContext) async -> RPCOutcome {
-        do { try await context.room() } catch { return .unanswered }
+    private func answer(_ error: RPCError, _ context: RPCContext) async -> RPCReport {
+        do { try await context.room() } catch { return RPCReport(outcome: .unanswered) }
         context.enqueue(error)
-        return .refused(error.code)
+        return RPCReport(outcome: .refused(error.code))
     }
 }

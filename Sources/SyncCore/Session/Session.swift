@@ -35,7 +35,7 @@ final class Session: Sendable {
     func run() async {
         if let mailbox = await self.shakeHands() { await self.serveOpen(mailbox) }
         // Whoever closed first wins; this is for a session whose task was cancelled.
-        self.close(.goingAway)
+        self.connection.close(.goingAway)
         await self.connection.waitUntilClosed()
     }
 
@@ -177,8 +177,14 @@ final class Session: Sendable {
                     break
                 }
             }
-            // A draining connection answers what was asked; otherwise nobody reads the rest.
-            if self.state.withLock({ $0.isDraining }) { streams?.finish() } else { lanes.cancelAll() }
+            // A draining connection answers what was asked. Otherwise nobody reads the rest, and a pull that waits for room
+            // must not wait any longer: whoever closed first wins.
+            if self.state.withLock({ $0.isDraining }) {
+                streams?.finish()
+            } else {
+                self.connection.close(.goingAway)
+                lanes.cancelAll()
+            }
         }
     }
 

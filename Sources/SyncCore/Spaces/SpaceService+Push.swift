@@ -51,8 +51,8 @@ extension SpaceService {
         } catch {
             throw RPCError(error)
         }
-        // Key generations concern shared spaces only; a space with a creator is the caller's personal one.
-        let keyGeneration = grant.creator == nil ? DEKEpoch.keyGeneration(of: checked.changes) : 0
+        // Storage compares it where the row is that of a shared space.
+        let keyGeneration = DEKEpoch.keyGeneration(of: checked.changes)
         return Push(space: grant.space, changes: checked, keyGeneration: keyGeneration, creator: grant.creator)
     }
 

@@ -4,7 +4,7 @@ import SyncStorage
 
 /// `pull` (docs/contract/rpc.md §5): one snapshot after another, chunk by chunk as the connection takes them. A space that
 /// cannot be served is skipped without a word; one that fails after its first chunk fails the request.
-func pull(_ params: PullParams, _ context: RPCContext) async throws(RequestFailure) -> RPCOutcome {
+func pull(_ params: PullParams, _ context: RPCContext) async throws(RequestFailure) -> RPCReport {
     guard params.spaces.count <= Limits.spacesPerRequestMax else {
         throw .refused(RPCError(.badRequest, "too many spaces in pull request"))
     }
@@ -12,7 +12,7 @@ func pull(_ params: PullParams, _ context: RPCContext) async throws(RequestFailu
     for entry in params.spaces {
         switch await context.authorizeRead(of: entry.id, ucan: entry.ucan) {
         case .success(let grant): try await stream.serve(entry, grant)
-        case .failure(let error): context.logInternal(error, method: "pull")
+        case .failure(let error): context.logInternal(error)
         }
     }
     try await context.respond(ChunkCount(chunks: stream.chunks))
@@ -38,8 +38,8 @@ private struct PullStream {
             guard !Task.isCancelled else { throw .connectionEnded }
             let cause = error as? StorageError ?? .database(detail: "pull failed: \(type(of: error))")
             let failure = RPCError(.internal, "pull stream failed", cause: cause)
+            if cause != .spaceNotFound { self.context.logInternal(failure, space: grant.space) }
             guard self.chunks == chunksBefore else { throw .refused(failure) }
-            if cause != .spaceNotFound { self.context.logInternal(failure, method: "pull") }
         }
     }
 

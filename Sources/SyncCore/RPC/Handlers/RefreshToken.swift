@@ -2,10 +2,10 @@ import SyncAuth
 import SyncProtocol
 
 /// `token.refresh` (docs/contract/rpc.md §6): replaces the identity of later requests, or changes nothing.
-func refreshToken(_ params: TokenParams, _ context: RPCContext) async throws(RequestFailure) -> RPCOutcome {
+func refreshToken(_ params: TokenParams, _ context: RPCContext) async throws(RequestFailure) -> RPCReport {
     let refusal = await refusalOfRefresh(params.token, context)
     try await context.respond(TokenRefreshResult(error: refusal))
-    return refusal == nil ? .ok : .declined
+    return RPCReport(outcome: refusal == nil ? .ok : .declined)
 }
 
 private func refusalOfRefresh(_ token: String, _ context: RPCContext) async -> String? {

@@ -2,7 +2,7 @@ import SyncProtocol
 import SyncStorage
 
 /// `subscribe` (docs/contract/rpc.md §3.1). One failing entry never affects the others.
-func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(RequestFailure) -> RPCOutcome {
+func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(RequestFailure) -> RPCReport {
     guard params.spaces.count <= Limits.spacesPerRequestMax else {
         throw .refused(RPCError(.badRequest, "too many spaces in subscribe request"))
     }
@@ -27,7 +27,7 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
                     id: entry.id, cursor: space.cursor, keyGeneration: space.keyGeneration,
                     rewrapEpoch: space.rewrapEpoch))
         case .failure(let error):
-            context.logInternal(error, method: "subscribe")
+            context.logInternal(error, space: try? decision.get().space)
             result.errors.append(.init(space: entry.id, error: error.code))
         }
     }
