@@ -87,6 +87,11 @@ package final class TestClock: Clock, Sendable {
         await self.waitUntil { $0.count >= count }
     }
 
+    /// Waits until some task sleeps for at least `duration` from now.
+    package func waitForSleeper(ofAtLeast duration: Duration) async {
+        await self.waitUntil { $0.contains { $0 >= duration } }
+    }
+
     /// Waits until some task sleeps for exactly `duration` from now.
     package func waitForSleeper(of duration: Duration) async {
         await self.waitUntil { $0.contains(duration) }
