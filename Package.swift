@@ -138,7 +138,10 @@ let package = Package(
         ),
         .testTarget(
             name: "SyncCoreTests",
-            dependencies: ["SyncCore", "SyncStorageSQLite", "SyncTesting", nioCore, logging],
+            dependencies: [
+                "SyncCore", "SyncStorageSQLite", "SyncTesting", nioCore, logging, metrics,
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(

@@ -1,0 +1,74 @@
+import SyncAuth
+import SyncProtocol
+import SyncTesting
+import Testing
+
+@testable import SyncCore
+
+@Suite("token.refresh", .timeLimit(.minutes(1)))
+struct TokenRefreshTests {
+    private let alice = Principal.fixture("alice")
+
+    private func refresh(_ client: TestClient, _ token: String) async throws -> TokenRefreshResult {
+        try await client.call(.tokenRefresh, TokenParams(token: token))
+    }
+
+    @Test(
+        "TOK-1, TOK-2, TOK-4: a refused token changes nothing, and the next push still succeeds",
+        arguments: [
+            ("", "missing auth token"), ("unknown", "invalid auth token"), ("refused-expired", "expired auth token"),
+            ("refused-untrustedIssuer", "untrusted auth issuer"), ("files", "sync scope required"),
+            ("bob", "token identity mismatch"), ("client", "token identity mismatch"),
+        ])
+    func refused(token: String, error: String) async throws {
+        try await EngineHarness.run { harness in
+            harness.tokens.issue(refusedAs: .expired)
+            harness.tokens.issue(refusedAs: .untrustedIssuer)
+            harness.tokens.issue(.fixture("alice", scopes: ["files"]), as: "files")
+            harness.tokens.issue(.fixture("bob"), as: "bob")
+            var otherClient = alice
+            otherClient.clientID = "other"
+            harness.tokens.issue(otherClient, as: "client")
+            let client = harness.connect(alice)
+            let result = try await refresh(client, token)
+            #expect(result == TokenRefreshResult(error: error))
+            #expect(try await client.push([.fixture(1)], to: alice.space) == .accepted(cursor: 1))
+        }
+    }
+
+    @Test("TOK-3: a token of the same user and client is accepted, from any issuer; the subscription stays")
+    func accepted() async throws {
+        try await EngineHarness.run { harness in
+            let client = try await harness.subscriber(alice)
+            var renewed = alice
+            renewed.issuer = "https://accounts.betterbase.dev"
+            #expect(try await refresh(client, harness.tokens.issue(renewed)) == TokenRefreshResult())
+            _ = try await harness.connect(alice).push([.fixture(1)], to: alice.space)
+            #expect(try await client.notification().cursor == 1)
+        }
+    }
+
+    @Test("wire §14: later requests run under the new identity, earlier pulls under the old one; the mailbox key stays")
+    func replacesIdentity() async throws {
+        try await EngineHarness.run {
+            $0.connectionsPerMailboxMax = 1
+        } _: { harness in
+            var moved = alice
+            moved.personalSpace = .random()
+            moved.mailboxID = "moved"
+            let client = harness.connect(alice)
+            let pull = client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
+            let refresh = client.request(.tokenRefresh, TokenParams(token: harness.tokens.issue(moved)))
+            var answers: [String: FramePayload] = [:]
+            while answers.count < 2 {
+                if case .response(let id, let result) = try await client.next() { answers[id] = result }
+            }
+            #expect(try answers[pull]?.decode(as: ChunkCount.self).chunks == 2)
+            #expect(try answers[refresh]?.decode(as: TokenRefreshResult.self) == TokenRefreshResult())
+            #expect(try await client.push([.fixture(1)], to: alice.space) == .refused(.forbidden))
+            #expect(try await client.push([.fixture(1)], to: moved.space) == .accepted(cursor: 1))
+            #expect(await harness.connect(alice).closeFrame() == .tooManyConnections)
+            try await harness.connect(moved).settle()
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import Logging
+import MetricsTestKit
+import SyncAuth
+import SyncProtocol
+import SyncStorage
+import SyncTesting
+import Synchronization
+
+@testable import SyncCore
+
+/// An engine on a real database, with a clock that stands still and connections in memory.
+final class EngineHarness: Sendable {
+    let database: any TestStorage
+    let tokens = StaticTokens()
+    let clock = TestClock()
+    let metrics = TestMetrics()
+    let logs = LogCollector()
+    let engine: SyncEngine
+    let wallClock: WallClock
+
+    private let sessions = Mutex<[(connection: MemoryConnection, task: Task<Void, Never>)]>([])
+
+    private init(database: any TestStorage, configuration: EngineConfiguration, lifetimeFactor: Double) {
+        self.database = database
+        let logs = self.logs
+        var logger = Logger(label: "test") { _ in LogCollector.Handler(collector: logs) }
+        logger.logLevel = .trace
+        let wallClock = WallClock()
+        self.engine = SyncEngine(
+            configuration: configuration, storage: database.storage, tokens: self.tokens, clock: self.clock,
+            logger: logger, metrics: self.metrics, lifetimeFactor: { lifetimeFactor }, unixTime: { wallClock.value })
+        self.wallClock = wallClock
+    }
+
+    /// Seconds since 1970, moved by hand.
+    final class WallClock: Sendable {
+        private let seconds = Mutex(1_700_000_000.0)
+
+        var value: Double { self.seconds.withLock { $0 } }
+
+        func advance(by seconds: Double) { self.seconds.withLock { $0 += seconds } }
+    }
+
+    /// Runs `body`, then ends every connection and waits for its session.
+    static func run(
+        on backend: TestBackend = .sqlite, lifetimeFactor: Double = 1,
+        _ configure: (inout EngineConfiguration) -> Void = { _ in },
+        _ body: (EngineHarness) async throws -> Void
+    ) async throws {
+        var configuration = EngineConfiguration()
+        configure(&configuration)
+        let settings = configuration
+        try await backend.withStorage { database in
+            let harness = EngineHarness(
+                database: database, configuration: settings, lifetimeFactor: lifetimeFactor)
+            do {
+                try await body(harness)
+            } catch {
+                await harness.end()
+                throw error
+            }
+            await harness.end()
+        }
+    }
+
+    var storage: any Storage { self.database.storage }
+
+    /// A connection that has sent nothing.
+    func open(
+        lingersAfterClose: Bool = false, onAuthenticated: @escaping @Sendable () -> Void = {}
+    ) -> TestClient {
+        let connection = MemoryConnection(lingersAfterClose: lingersAfterClose)
+        let task = Task { await self.engine.serve(connection, family: .less, onAuthenticated: onAuthenticated) }
+        self.sessions.withLock { $0.append((connection, task)) }
+        return TestClient(connection)
+    }
+
+    /// A connection that has sent its auth frame.
+    func connect(_ principal: Principal = .fixture(), lingersAfterClose: Bool = false) -> TestClient {
+        let client = self.open(lingersAfterClose: lingersAfterClose)
+        client.authenticate(self.tokens.issue(principal))
+        return client
+    }
+
+    /// A connection that watches the personal space of its user.
+    func subscriber(_ principal: Principal = .fixture()) async throws -> TestClient {
+        let client = self.connect(principal)
+        _ = try await client.subscribe(principal.space)
+        return client
+    }
+
+    /// Waits until the session of this connection has returned.
+    func waitUntilServed(_ client: TestClient) async {
+        let task = self.sessions.withLock { $0.first { $0.connection === client.connection }?.task }
+        await task?.value
+    }
+
+    /// The gauge of open connections.
+    func openConnections() throws -> Double? {
+        try self.metrics.expectMeter("ws_connections", [("kind", "client")]).lastValue
+    }
+
+    /// The gauge of spaces with a subscriber.
+    func watchedSpaces() throws -> Double? { try self.metrics.expectMeter("broker_spaces_watched").lastValue }
+
+    private func end() async {
+        let sessions = self.sessions.withLock { $0 }
+        for session in sessions { session.connection.fail() }
+        for session in sessions { await session.task.value }
+    }
+}
+
+extension Principal {
+    /// The personal space, which every fixture has.
+    var space: SpaceID {
+        guard let space = self.personalSpace else { preconditionFailure("This principal has no personal space.") }
+        return space
+    }
+}
+
+/// Keeps every line that is logged.
+final class LogCollector: Sendable {
+    private let collected = Mutex<[String]>([])
+
+    /// Level, message and metadata of each line.
+    var lines: [String] { self.collected.withLock { $0 } }
+
+    struct Handler: LogHandler {
+        let collector: LogCollector
+        var logLevel = Logger.Level.trace
+        var metadata: Logger.Metadata = [:]
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { self.metadata[key] }
+            set { self.metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            let all = self.metadata.merging(event.metadata ?? [:]) { _, last in last }
+            let pairs = all.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            let line = "\(event.level) \(event.message) " + pairs.joined(separator: " ")
+            self.collector.collected.withLock { $0.append(line) }
+        }
+    }
+}
