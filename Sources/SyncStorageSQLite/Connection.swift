@@ -48,7 +48,7 @@ extension DatabaseQueue {
 
     /// Runs `body` on the connection's own thread, whatever becomes of the calling task.
     func perform<Result: Sendable>(
-        while action: String, _ body: @escaping @Sendable (Database) throws -> Result
+        while action: StaticString, _ body: @escaping @Sendable (Database) throws -> Result
     ) async throws(StorageError) -> Result {
         let result = await withCheckedContinuation { continuation in
             self.asyncWriteWithoutTransaction { db in
@@ -65,7 +65,7 @@ extension DatabaseQueue {
 
 /// Runs `body`, which may block, on a thread that may be blocked.
 func blocking<Result: Sendable>(
-    while action: String, _ body: @escaping @Sendable () throws -> Result
+    while action: StaticString, _ body: @escaping @Sendable () throws -> Result
 ) async throws(StorageError) -> Result {
     let result = await withCheckedContinuation { continuation in
         DispatchQueue.global().async { continuation.resume(returning: Swift.Result(catching: body)) }

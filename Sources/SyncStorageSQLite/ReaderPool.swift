@@ -29,7 +29,7 @@ final class ReaderPool: Sendable {
 
     /// Runs one read on a connection of its own.
     func query<Value: Sendable>(
-        while action: String, _ body: @escaping @Sendable (Database) throws -> Value
+        while action: StaticString, _ body: @escaping @Sendable (Database) throws -> Value
     ) async throws(StorageError) -> Value {
         let lease = try await self.lease(for: .query)
         defer { self.release(lease) }

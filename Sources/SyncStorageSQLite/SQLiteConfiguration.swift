@@ -48,7 +48,7 @@ enum SQLiteLimits {
     /// Bytes of blobs and DEKs in the queue. One write may exceed it by itself.
     static let queuedBytesMax = 67_108_864
     /// Pages written to the WAL until they are copied into the database file.
-    static let checkpointPages = 1_000
+    static let checkpointPages = 4_000
     /// Bytes that the WAL file keeps when it starts again from its beginning.
     static let walBytesKept = 67_108_864
     /// KiB of page cache of the connection that writes, and of each that reads.

@@ -12,10 +12,10 @@ struct SQLiteStatement {
     private let statement: Statement
     private let handle: OpaquePointer
     private let connection: OpaquePointer
-    private let action: String
+    private let action: StaticString
 
     /// - Parameter action: What the statement does, for the log, as in "insert a record".
-    init(_ db: Database, _ sql: String, action: String) throws(StorageError) {
+    init(_ db: Database, _ sql: String, action: StaticString) throws(StorageError) {
         guard let connection = db.sqliteConnection else { throw .unavailable }
         do {
             self.statement = try db.cachedStatement(sql: sql)
@@ -149,6 +149,14 @@ struct SQLiteStatement {
         return Identifier(UUID(uuid: bytes.loadUnaligned(as: uuid_t.self)))
     }
 
+    /// The bytes of an id as one big-endian number.
+    func idBits(_ column: Int32) throws(StorageError) -> UInt128 {
+        guard let bytes = self.bytes(column), bytes.count == 16 else {
+            throw .database(detail: "cannot \(self.action): an id is not 16 bytes long")
+        }
+        return UInt128(bigEndian: bytes.loadUnaligned(as: UInt128.self))
+    }
+
     private func check(_ code: Int32) throws(StorageError) {
         guard code == SQLITE_OK else { throw StorageError(sqliteCode: code, while: self.action) }
     }
@@ -165,7 +173,7 @@ func withOptionalBytes<Result>(of buffer: ByteBuffer?, _ body: (UnsafeRawBufferP
 
 extension Database {
     /// Runs one statement without parameters.
-    func run(_ sql: String, action: String) throws(StorageError) {
+    func run(_ sql: String, action: StaticString) throws(StorageError) {
         try SQLiteStatement(self, sql, action: action).run()
     }
 }

@@ -4,7 +4,7 @@ import SyncStorage
 
 extension StorageError {
     /// - Parameter action: What was being done, for the log, as in "insert a record".
-    init(sqliteCode code: Int32, while action: String) {
+    init(sqliteCode code: Int32, while action: StaticString) {
         switch code & 0xFF {
         case SQLITE_BUSY, SQLITE_LOCKED, SQLITE_INTERRUPT: self = .unavailable
         // The connection's own message can quote what a trigger or a constraint saw; the text of the code cannot.
@@ -12,7 +12,7 @@ extension StorageError {
         }
     }
 
-    init(_ error: any Error, while action: String) {
+    init(_ error: any Error, while action: StaticString) {
         switch error {
         case let error as StorageError: self = error
         case let error as DatabaseError: self.init(sqliteCode: error.extendedResultCode.rawValue, while: action)
