@@ -5,7 +5,8 @@ package struct StorageStatistics: Hashable, Sendable {
     package var commits = 0
     /// Pushes whose outcome those transactions decided, conflicts included. More than `commits` under load: group commit.
     package var pushes = 0
-    /// Pushes that wait: for room in the queue, in the queue, and in the transaction in progress.
+    /// Pushes that wait: for room in the queue, in the queue, and in the transaction in progress. New spaces count too where
+    /// they wait in the same queue.
     package var pushesQueued = 0
     /// Pulls that hold a connection.
     package var pullsOpen = 0

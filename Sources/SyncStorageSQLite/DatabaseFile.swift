@@ -63,14 +63,32 @@ private func openForOwner(_ path: String) throws(StorageError) -> Int32 {
     return descriptor
 }
 
+/// Creates the directory of `path` with its parents, so that it outlasts a loss of power; SQLite sees to what is in it.
 private func createDirectory(of path: String) throws(StorageError) {
-    guard let slash = path.lastIndex(of: "/") else { return }
+    guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
     let directory = String(path[..<slash])
-    guard !directory.isEmpty else { return }
-    do {
-        try FileManager.default.createDirectory(
-            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-        throw .database(detail: "cannot create the directory \(directory): \(error)")
+    var isMade = mkdir(directory, 0o700) == 0
+    if !isMade, errno == ENOENT {
+        try createDirectory(of: directory)
+        isMade = mkdir(directory, 0o700) == 0
+    }
+    guard isMade else {
+        // A file in its place is found when something is opened in it.
+        if errno == EEXIST { return }
+        throw .database(detail: "cannot create the directory \(directory): \(String(cString: strerror(errno)))")
+    }
+    try syncParent(of: directory)
+}
+
+/// A directory entry is on the disk when the directory that holds it is.
+private func syncParent(of directory: String) throws(StorageError) {
+    let parent = directory.lastIndex(of: "/").map { String(directory[...$0]) } ?? "."
+    let descriptor = Glibc.open(parent, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+        throw .database(detail: "cannot open the directory \(parent): \(String(cString: strerror(errno)))")
+    }
+    defer { Glibc.close(descriptor) }
+    guard fsync(descriptor) == 0 else {
+        throw .database(detail: "cannot sync the directory \(parent): \(String(cString: strerror(errno)))")
     }
 }

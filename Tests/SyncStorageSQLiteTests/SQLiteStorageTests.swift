@@ -205,7 +205,8 @@ struct SQLiteStorageTests {
         try await withTemporaryDirectory { directory in
             let garbage = directory + "/garbage.db"
             try Data(repeating: 7, count: 8_192).write(to: URL(filePath: garbage))
-            for path in [garbage, directory, garbage + "/below.db", ""] {
+            #expect(symlink("nowhere", directory + "/dangling") == 0)
+            for path in [garbage, directory, garbage + "/below.db", directory + "/dangling/deep/test.db", ""] {
                 let error = await #expect(throws: StorageError.self) {
                     try await SQLiteStorage.open(SQLiteConfiguration(path: path), logger: .silent)
                 }
@@ -251,6 +252,29 @@ struct SQLiteStorageTests {
             #expect(errors == [.database(detail: "cannot insert a record: constraint failed (1811)")])
             #expect(try await storage.recordExists(.fixture(50), in: space) == false)
             #expect(try await storage.space(space).cursor == 8)
+        }
+    }
+
+    @Test("A full disk is an error for the pushes it meets, and not for later ones")
+    func full() async throws {
+        try await self.with { test in
+            let space = try await test.makeSpace()
+            func limit(to pages: Int) async throws {
+                try await test.sqlite.writer.connection.perform(while: "set a limit") { db in
+                    try db.execute(sql: "PRAGMA max_page_count = \(pages)")
+                }
+            }
+            _ = try await test.storage.push([.fixture(1)], to: space)
+            try await limit(to: 1)  // SQLite raises it to the present size.
+            let large = PushParams.Change(
+                id: RecordID.fixtureText(2), blob: ByteBuffer(repeating: 1, count: 1_000_000), expectedCursor: 0,
+                dek: nil)
+            await #expect(
+                throws: StorageError.database(detail: "cannot insert a record: database or disk is full (13)")
+            ) { try await test.storage.push([.fixture(3), large], to: space) }
+            #expect(try await test.storage.collectPull(of: space).records.map(\.id) == [.fixture(1)])
+            try await limit(to: 1_000_000)
+            #expect(try await test.storage.push([.fixture(3), large], to: space).cursor == 2)
         }
     }
 

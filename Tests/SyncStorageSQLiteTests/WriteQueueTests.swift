@@ -101,12 +101,13 @@ struct WriteQueueTests {
 
     @Test("A checkpoint is due after so many pages, and again after as many more")
     func checkpoints() {
+        let limit = SQLiteLimits.checkpointPages
         var plan = CheckpointPlan()
-        let due = [999, 1, 10].map { plan.wrote(pages: $0) }
+        let due = [limit - 1, 1, 10].map { plan.wrote(pages: $0) }
         #expect(due == [false, true, true])
         plan.ran(isBlocked: true)
         #expect(plan.isBlocked)
-        let dueAgain = [10, 2_000].map { plan.wrote(pages: $0) }
+        let dueAgain = [10, limit].map { plan.wrote(pages: $0) }
         #expect(dueAgain == [false, true])
         plan.ran(isBlocked: false)
         #expect(plan.isBlocked == false)
