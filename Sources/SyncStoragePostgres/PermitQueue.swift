@@ -25,6 +25,8 @@ struct PermitQueue<Waiter> {
 
     var inUse: Int { self.permits - self.free }
 
+    var waitingCount: Int { self.waiting.count }
+
     mutating func ask(_ waiter: Waiter) -> Answer {
         if self.isClosed { return .refused }
         if self.free > 0 {

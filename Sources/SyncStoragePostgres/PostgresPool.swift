@@ -13,7 +13,21 @@ final class PostgresPool: Sendable {
         var permits: PermitQueue<Waiter>
         var pullPermits: PermitQueue<Waiter>
         var idle: [PostgresConnection] = []
+        /// Those that pulls have.
+        var pulling: [ObjectIdentifier: PostgresConnection] = [:]
         var closing: CheckedContinuation<Void, Never>?
+        /// `close()` has come to its end.
+        var hasClosed = false
+        var isStopped = false
+
+        var isIdleButForPulls: Bool { self.permits.inUse <= self.pulling.count }
+
+        /// Whether the caller is to stop the event thread: once, when no connection is lent any more.
+        mutating func takesStop() -> Bool {
+            guard self.permits.isClosed, self.permits.inUse == 0, !self.isStopped else { return false }
+            self.isStopped = true
+            return true
+        }
     }
 
     // Fixed after init.
@@ -32,6 +46,16 @@ final class PostgresPool: Sendable {
             State(
                 permits: PermitQueue(permits: max(1, configuration.poolSize)),
                 pullPermits: PermitQueue(permits: max(1, configuration.poolSize - 2))))
+    }
+
+    var isClosed: Bool { self.state.withLock { $0.permits.isClosed } }
+
+    /// Pulls with and without a connection.
+    func addStatistics(to statistics: inout StorageStatistics) {
+        self.state.withLock { state in
+            statistics.pullsOpen = state.pullPermits.inUse
+            statistics.pullsWaiting = state.pullPermits.waitingCount
+        }
     }
 
     /// Lends a connection to `body`, in the order of the calls.
@@ -59,27 +83,42 @@ final class PostgresPool: Sendable {
     ) async throws -> Result {
         try await self.wait(for: \.pullPermits)
         defer { self.giveBack(\.pullPermits) }
-        return try await self.withConnection(body, unavailable: { $0 })
+        return try await self.withConnection(
+            { connection in
+                let id = ObjectIdentifier(connection)
+                let isClosed = self.state.withLock { state in
+                    state.pulling[id] = connection
+                    return state.permits.isClosed
+                }
+                defer { self.state.withLock { $0.pulling[id] = nil } }
+                if isClosed { throw StorageError.unavailable }
+                return try await body(connection)
+            }, unavailable: { $0 })
     }
 
-    /// Refuses new callers, waits for those that have a connection, and closes all.
+    /// Refuses new callers, ends open pulls, waits for everybody else who has a connection, and closes all. The event
+    /// thread ends with the last connection.
     func close() async {
-        let waiters = self.state.withLock { $0.permits.close() + $0.pullPermits.close() }
+        let (waiters, pulling) = self.state.withLock { state in
+            (state.permits.close() + state.pullPermits.close(), Array(state.pulling.values))
+        }
         for waiter in waiters { waiter.resume(returning: false) }
+        for connection in pulling { connection.close() }
         await withCheckedContinuation { continuation in
             let isIdle = self.state.withLock { state in
-                if state.permits.inUse == 0 { return true }
+                if state.isIdleButForPulls { return true }
                 state.closing = continuation
                 return false
             }
             if isIdle { continuation.resume() }
         }
-        for connection in self.state.withLock({ state in
+        let (idle, isLast) = self.state.withLock { state in
             defer { state.idle = [] }
-            return state.idle
-        }) {
-            connection.close()
+            state.hasClosed = true
+            return (state.idle, state.takesStop())
         }
+        for connection in idle { connection.close() }
+        if isLast { self.thread.stop() }
     }
 
     // MARK: - Connections
@@ -137,12 +176,15 @@ final class PostgresPool: Sendable {
     }
 
     private func giveBack(_ queue: any WritableKeyPath<State, PermitQueue<Waiter>> & Sendable) {
-        let (next, closing) = self.state.withLock { state in
+        let (next, closing, isLast) = self.state.withLock { state in
             let next = state[keyPath: queue].giveBack()
-            let isDone = state.permits.isClosed && state.permits.inUse == 0
-            return (next, isDone ? state.closing.take() : nil)
+            let isIdle = state.permits.isClosed && state.isIdleButForPulls
+            // Before `close()` has come to its end it stops the thread itself.
+            let isLast = isIdle && state.closing == nil && state.hasClosed && state.takesStop()
+            return (next, isIdle ? state.closing.take() : nil, isLast)
         }
         next?.resume(returning: true)
         closing?.resume()
+        if isLast { self.thread.stop() }
     }
 }

@@ -22,7 +22,7 @@ extension PostgresStorage {
             let stream = RowStream()
             connection.stream(
                 PullQuery.rows(of: space, since: since, recordsOnly: opened.hasRecordsOnly), to: stream, within: limit)
-            let snapshot = PostgresPull(meta: opened.meta, connection: connection, stream: stream)
+            let snapshot = PostgresPull(meta: opened.meta, pool: self.pool, connection: connection, stream: stream)
             do {
                 let result = try await body(snapshot)
                 await self.finish(snapshot, connection)
@@ -36,7 +36,7 @@ extension PostgresStorage {
 
     /// A pull that was drained ends its transaction; one that was left early has rows on the way, and its connection goes.
     private func finish(_ pull: PostgresPull, _ connection: PostgresConnection) async {
-        guard pull.isDrained else { return connection.close() }
+        guard pull.end() else { return connection.close() }
         let ended: Void? = try? await {
             _ = try await connection.execute([PullQuery.rollback], within: self.configuration.waitLimit)
         }()
@@ -152,6 +152,7 @@ enum PullQuery {
 /// An open pull. Its consumer decides how fast the socket is read.
 private final class PostgresPull: PullSnapshot {
     let meta: PullMeta
+    private let pool: PostgresPool
     private let connection: PostgresConnection
     private let stream: RowStream
 
@@ -166,16 +167,26 @@ private final class PostgresPull: PullSnapshot {
     /// Used by one task at a time; the lock is for the compiler.
     private let state = Mutex(State())
 
-    init(meta: PullMeta, connection: PostgresConnection, stream: RowStream) {
+    init(meta: PullMeta, pool: PostgresPool, connection: PostgresConnection, stream: RowStream) {
         self.meta = meta
+        self.pool = pool
         self.connection = connection
         self.stream = stream
     }
 
-    var isDrained: Bool { self.state.withLock { $0.isDrained } }
+    /// No more pages from now on.
+    ///
+    /// - Returns: Whether everything had been read.
+    func end() -> Bool {
+        self.state.withLock { state in
+            state.failure = state.failure ?? .unavailable
+            return state.isDrained
+        }
+    }
 
     func nextPage() async throws(StorageError) -> [PullEntry]? {
         if let failure = self.state.withLock({ $0.failure }) { throw failure }
+        if self.pool.isClosed { throw .unavailable }
         do {
             if self.state.withLock({ $0.next == $0.rows.count && !$0.isDrained }) {
                 guard let (rows, mustResume) = try await self.stream.next() else {

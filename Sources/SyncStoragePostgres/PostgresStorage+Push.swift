@@ -81,8 +81,9 @@ extension PostgresStorage {
         self.pushes.withLock { state in
             statistics.commits = state.commits
             statistics.pushes = state.pushes
-            statistics.pushesQueued = state.scheduler.waitingCount
+            statistics.pushesQueued = state.scheduler.count
         }
+        self.pool.addStatistics(to: &statistics)
         return statistics
     }
 

@@ -10,7 +10,6 @@ package final class PostgresStorage: Storage {
     let pool: PostgresPool
     let configuration: PostgresConfiguration
     let logger: Logger
-    private let thread: EventThread
 
     // Guarded by itself.
     let pushes: Mutex<PushState>
@@ -36,7 +35,6 @@ package final class PostgresStorage: Storage {
     private init(_ configuration: PostgresConfiguration, thread: EventThread, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
-        self.thread = thread
         self.pool = PostgresPool(configuration, thread: thread, logger: logger)
         self.pushes = Mutex(PushState(writers: max(1, configuration.poolSize / 2)))
     }
@@ -85,7 +83,6 @@ package final class PostgresStorage: Storage {
     package func close() async {
         await self.finishPushes()
         await self.pool.close()
-        self.thread.stop()
     }
 
     /// Runs one statement on any connection.

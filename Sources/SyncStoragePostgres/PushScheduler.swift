@@ -45,12 +45,13 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
 
     var isIdle: Bool { self.writersFree == self.writers && self.ready.isEmpty }
 
-    /// Pushes that have not begun.
-    var waitingCount: Int { self.spaces.values.reduce(0) { $0 + $1.waiting.count } }
+    /// Pushes that have not been reported.
+    private(set) var count = 0
 
     /// - Returns: A batch to run now, with the new push alone in it; `nil` when it waits.
     mutating func add(_ entry: Entry, at now: ContinuousClock.Instant) -> Batch? {
         let space = entry.push.space
+        self.count += 1
         self.spaces[space, default: SpaceQueue()].waiting.append(entry)
         if self.spaces[space]?.isInFlight == false, self.spaces[space]?.waiting.count == 1 { self.ready.append(space) }
         return self.nextBatch(at: now)
@@ -70,6 +71,7 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
                 self.ready.append(space)
             }
         }
+        self.count -= batch.entries.count + batch.expired.count
         self.writersFree += 1
         return self.nextBatch(at: now)
     }
