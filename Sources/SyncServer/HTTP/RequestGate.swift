@@ -1,0 +1,88 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import NIOHTTP1
+import SyncAuth
+
+/// The stages in front of every handler, in the contract's order (docs/contract/http.md §2): preflight, credentials,
+/// routing. Common headers are the front's business, since responses exist that never come here.
+struct RequestGate: RouterMiddleware {
+    typealias Context = SyncRequestContext
+
+    /// An X-UCAN header longer than this is refused, in bytes.
+    static let ucanBytesMax = 65_536
+
+    let routes: RouteTable
+    /// `nil` when the server has no trusted issuer.
+    let tokens: (any TokenValidator)?
+
+    func handle(
+        _ request: Request, context: SyncRequestContext,
+        next: @concurrent (Request, SyncRequestContext) async throws -> Response
+    ) async throws -> Response {
+        let response: Response
+        do {
+            response = try await self.respond(to: request, context, next)
+        } catch let failure as HTTPFailure {
+            response = failure.response
+        } catch let error as HTTPParserError {
+            throw error
+        } catch is NIOTooManyBytesError {
+            response = HTTPFailure(.contentTooLarge, "request body too large").response
+        } catch {
+            context.logger.error("request failed", metadata: ["error": "\(type(of: error))"])
+            response = HTTPFailure.internalError.response
+        }
+        return request.method == .head ? response.createHeadResponse() : response
+    }
+
+    private func respond(
+        to request: Request, _ context: SyncRequestContext,
+        _ next: @concurrent (Request, SyncRequestContext) async throws -> Response
+    ) async throws -> Response {
+        guard request.method != .options else { return Response(status: .noContent) }
+        var context = context
+        let path = request.uri.path
+        if !self.routes.isPublic(path) {
+            context.principal = try await self.authenticate(request.headers)
+        }
+        switch self.routes.match(request.method, path) {
+        case .found:
+            return try await next(request, context)
+        case .unknownPath:
+            return Response(status: .notFound)
+        case .wrongMethod(let allowed):
+            let list = allowed.map(\.rawValue).joined(separator: ", ")
+            return Response(status: .methodNotAllowed, headers: [.allow: list])
+        }
+    }
+
+    /// docs/contract/http.md §3. Only the first `Authorization` header counts.
+    private func authenticate(_ headers: HTTPFields) async throws -> Principal {
+        guard let tokens = self.tokens else {
+            throw HTTPFailure(.internalServerError, "auth validator is not configured")
+        }
+        guard let value = headers[values: .authorization].first else {
+            throw HTTPFailure(.unauthorized, "missing authorization")
+        }
+        guard value.utf8.allSatisfy({ (0x20...0x7E).contains($0) || $0 == 0x09 }), value.hasPrefix("Bearer ") else {
+            throw HTTPFailure(.unauthorized, "invalid authorization header format")
+        }
+        let principal: Principal
+        do throws(TokenError) {
+            principal = try await tokens.validate(String(value.dropFirst("Bearer ".count)))
+        } catch {
+            throw HTTPFailure(.unauthorized, error.httpMessage)
+        }
+        if let ucan = headers[values: .ucan].first, ucan.utf8.count > Self.ucanBytesMax {
+            throw HTTPFailure(.unauthorized, "X-UCAN header too large")
+        }
+        return principal
+    }
+}
+
+extension HTTPField.Name {
+    /// `X-UCAN`, written in lower case, which no character of it can make invalid.
+    static var ucan: Self { Self(parsed: "x-ucan") ?? .authorization }
+}
