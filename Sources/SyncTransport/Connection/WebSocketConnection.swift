@@ -21,6 +21,7 @@ package final class WebSocketConnection: FrameConnection {
         var closedWaiters: [CheckedContinuation<Void, Never>] = []
         var isGone = false
         var dropReason: DropReason?
+        var peerClose: CloseFrame?
         /// Frames taken by the queue so far, and popped from it; numbers of those that are text.
         var framesTaken = 0
         var framesPopped = 0
@@ -43,6 +44,8 @@ package final class WebSocketConnection: FrameConnection {
 
     /// Why the transport gave up, if it did.
     package var dropReason: DropReason? { self.state.withLock { $0.dropReason } }
+
+    package var peerClose: CloseFrame? { self.state.withLock { $0.peerClose } }
 
     // MARK: Inbound
 
@@ -210,6 +213,12 @@ extension WebSocketConnection {
     func inputEnded(_ end: ConnectionEnd) {
         let receiver = self.state.withLock { $0.inbox.finish(end, discarding: false) }
         receiver?.resume(returning: .ended(end))
+    }
+
+    /// The peer's Close frame has come; `nil` for one without a code.
+    func peerClosed(_ frame: CloseFrame?) {
+        self.state.withLock { $0.peerClose = frame ?? CloseFrame(code: 1005, reason: "") }
+        self.inputEnded(.peerClosed)
     }
 
     /// The transport answers a violation with its own Close frame.

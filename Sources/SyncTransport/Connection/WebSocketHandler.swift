@@ -168,7 +168,7 @@ package final class WebSocketHandler: ChannelInboundHandler {
             break
         case .close(let frame):
             let action = self.handshake.receivedClose(frame)
-            self.connection.inputEnded(.peerClosed)
+            self.connection.peerClosed(frame)
             self.act(on: action)
         }
     }
