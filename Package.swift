@@ -21,6 +21,7 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
@@ -83,7 +84,7 @@ let package = Package(
             name: "SyncServer",
             dependencies: [
                 "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", "SyncCore",
-                "SyncTransport", nioCore, nioPosix, nioHTTP1, crypto, logging, metrics, lifecycle, hummingbird,
+                "SyncTransport", nioCore, nioPosix, nioHTTP1, crypto, logging, metrics, lifecycle, signals, hummingbird,
                 hummingbirdCore,
                 httpTypes, nioHTTPTypes, httpClient,
             ],
@@ -153,14 +154,16 @@ let package = Package(
         .testTarget(
             name: "SyncServerTests",
             dependencies: [
-                "SyncServer", "SyncClient", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, httpClient,
+                "SyncServer", "SyncClient", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, lifecycle, httpClient,
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "less-sync", "SyncServer", "SyncClient", "SyncTransport", "SyncTesting", nioCore, nioPosix, httpClient,
+                "less-sync", "SyncServer", "SyncClient", "SyncTransport", "SyncTesting", "SyncProtocol", "SyncAuth",
+                "SyncStorage", "SyncStorageSQLite", "SyncStoragePostgres", nioCore, nioPosix, nioHTTP1, httpClient,
+                logging, lifecycle,
             ],
             swiftSettings: settings
         ),

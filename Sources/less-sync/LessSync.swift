@@ -1,4 +1,52 @@
 import ArgumentParser
+import SyncServer
 
 @main
-struct LessSync: ParsableCommand {}
+struct LessSync: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "less-sync",
+        abstract: "A sync server for local-first apps with end-to-end encrypted data.",
+        version: Version.current,
+        subcommands: [Serve.self, Dev.self, Migrate.self, HealthCheck.self])
+}
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve clients; see less-sync serve --help for every setting.")
+
+    @Argument(parsing: .captureForPassthrough, help: "Settings as flags.")
+    var flags: [String] = []
+
+    func run() async throws {
+        try finish(with: await ServeCommand(.serve).run(self.flags))
+    }
+}
+
+struct Dev: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve on this machine only, with SQLite and tokens for whoever asks.")
+
+    @Argument(parsing: .captureForPassthrough, help: "--data-dir, and settings as flags.")
+    var flags: [String] = []
+
+    func run() async throws {
+        try finish(with: await ServeCommand(.dev).run(self.flags))
+    }
+}
+
+struct HealthCheck: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "healthcheck", abstract: "Ask a running server whether it is healthy; exit 0 or 1.")
+
+    @Option(help: "Address of the health route.")
+    var url = HealthCheckCommand.defaultURL
+
+    func run() async throws {
+        try finish(with: await HealthCheckCommand.run(url: self.url))
+    }
+}
+
+/// Ends a subcommand with an exit code.
+func finish(with status: Int32) throws {
+    if status != ExitStatus.success { throw ExitCode(status) }
+}

@@ -34,6 +34,25 @@ extension ServerConfiguration {
         return configuration
     }
 
+    /// Reads what a program needs that only opens the database. Other variables may be wrong or missing.
+    ///
+    /// - Parameter databaseURL: wins over `DATABASE_URL`.
+    package static func readDatabase(
+        environment: [String: String], databaseURL: String? = nil, readFile: (String) throws -> String
+    ) throws(ConfigurationErrors) -> ServerConfiguration {
+        var configuration = ServerConfiguration()
+        let flags = databaseURL.map { ["DATABASE_URL": $0] } ?? [:]
+        do {
+            for variable in ConfigurationVariable.all where variable.name == "DATABASE_URL" {
+                guard let text = try Self.text(of: variable, environment, flags, readFile) else { continue }
+                try variable.set(text, in: &configuration)
+            }
+        } catch {
+            throw ConfigurationErrors(errors: [error])
+        }
+        return configuration
+    }
+
     /// The text that was given for `variable`, or `nil`. Set and empty counts as given.
     private static func text(
         of variable: ConfigurationVariable, _ environment: [String: String], _ flags: [String: String],

@@ -1,0 +1,56 @@
+import Glibc
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+extension Server {
+    /// Serves until SIGTERM or SIGINT has ended it (docs/contract/operations.md §6).
+    ///
+    /// A second signal, and a shutdown that takes longer than `shutdownTimeout`, end the process at once with 1.
+    ///
+    /// - Returns: The exit code.
+    func runUntilSignal(shutdownTimeout: Duration, logger: Logger) async -> Int32 {
+        let group = self.makeServiceGroup()
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        let (shutdown, shutdownBegan) = AsyncStream.makeStream(of: Void.self)
+        return await withTaskGroup(of: Int32?.self) { tasks in
+            tasks.addTask {
+                do {
+                    try await group.run()
+                    return EXIT_SUCCESS
+                } catch {
+                    Console.error("cannot serve: \(error)")
+                    return EXIT_FAILURE
+                }
+            }
+            tasks.addTask {
+                var isFirst = true
+                for await signal in signals {
+                    guard isFirst else { Self.exitAtOnce("second signal", logger) }
+                    isFirst = false
+                    logger.info("shutdown requested", metadata: ["signal": "\(signal)"])
+                    shutdownBegan.yield()
+                    await group.triggerGracefulShutdown()
+                }
+                return nil
+            }
+            tasks.addTask {
+                for await _ in shutdown {
+                    do { try await Task.sleep(for: shutdownTimeout) } catch { return nil }
+                    Self.exitAtOnce("shutdown did not end in time", logger)
+                }
+                return nil
+            }
+            var code: Int32?
+            while code == nil, let result = await tasks.next() { code = result }
+            tasks.cancelAll()
+            return code ?? EXIT_FAILURE
+        }
+    }
+
+    /// Nothing acknowledged is lost by this: acknowledged means committed.
+    private static func exitAtOnce(_ reason: String, _ logger: Logger) -> Never {
+        logger.error("exiting at once", metadata: ["reason": "\(reason)"])
+        _exit(EXIT_FAILURE)
+    }
+}

@@ -1,0 +1,69 @@
+import Logging
+import ServiceLifecycle
+import SyncCore
+import SyncStorage
+
+/// Everything that clients see. Its graceful shutdown is steps 1 to 5 of docs/contract/operations.md §6.
+struct ClientService: Service {
+    let http: HTTPApplication
+    let engine: SyncEngine
+    let grace: Duration
+    let closeWait: Duration
+    let logger: Logger
+
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.http.run() }
+            group.addTask { try await self.endSessionsOnShutdown() }
+            // The sockets outlive their sessions by a handshake. What is still open after that is cut by the cancellation.
+            try await group.next()
+            try await group.next()
+        }
+    }
+
+    private func endSessionsOnShutdown() async throws {
+        try await gracefulShutdown()
+        self.logger.info("shutdown step", metadata: ["step": "clients"])
+        self.http.beginShutdown()
+        await self.engine.shutDown(grace: self.grace, closeWait: self.closeWait)
+    }
+}
+
+/// Closes the database when everything that uses it has ended.
+struct StorageService: Service {
+    let storage: any Storage
+    let logger: Logger
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        self.logger.info("shutdown step", metadata: ["step": "storage"])
+        await self.storage.close()
+    }
+}
+
+/// Empties SQLite's write-ahead log while nobody needs the database (docs/contract/operations.md §5).
+struct CheckpointJob: Service {
+    let storage: any Storage
+    let interval: Duration
+    let clock: any Clock<Duration>
+    let logger: Logger
+    let checkpoint: @Sendable () async throws(StorageError) -> Void
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            var commitsBefore = 0
+            while true {
+                do { try await self.clock.sleep(for: self.interval * Double.random(in: 0.9...1.1)) } catch { return }
+                let statistics = self.storage.statistics
+                let isIdle = statistics.pushesQueued == 0 && statistics.pullsOpen == 0
+                guard isIdle, statistics.commits != commitsBefore else { continue }
+                do {
+                    try await self.checkpoint()
+                    commitsBefore = statistics.commits
+                } catch {
+                    self.logger.error("checkpoint failed", metadata: ["error": "\(error)"])
+                }
+            }
+        }
+    }
+}

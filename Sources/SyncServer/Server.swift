@@ -1,0 +1,98 @@
+package import Logging
+package import ServiceLifecycle
+package import SyncAuth
+package import SyncCore
+import SyncProtocol
+package import SyncStorage
+
+/// A whole server: everything between `DATABASE_URL` and the listening socket, put together in the order of
+/// docs/contract/operations.md §3.
+package struct Server: Sendable {
+    /// What a server is made of beyond its configuration. The defaults are those of the program; tests shorten times.
+    package struct Parts: Sendable {
+        package var http: HTTPServerConfiguration
+        package var engine = EngineConfiguration()
+        /// Issues and accepts development tokens; `less-sync dev` alone has one.
+        package var devIssuer: DevIssuer?
+        /// Takes the place of the issuers' validator.
+        package var tokens: (any TokenValidator)?
+        /// Time that requests in progress have once a shutdown has begun.
+        package var shutdownGrace: Duration = .seconds(10)
+        /// Time that close handshakes have after that.
+        package var closeWait: Duration = .seconds(5)
+        package var checkpointInterval: Duration = .seconds(300)
+
+        package init(_ configuration: ServerConfiguration) {
+            self.http = HTTPServerConfiguration(address: configuration.listenAddress)
+            self.http.connectionsMax = configuration.connectionsMax
+            self.http.unauthenticatedConnectionsMax = configuration.unauthenticatedConnectionsMax
+            self.engine.connectionsPerMailboxMax =
+                configuration.isPerformanceMode ? nil : configuration.connectionsPerMailboxMax
+            self.engine.recordBlobBytesMax = configuration.recordBlobBytesMax
+            self.engine.enforcesTokenExpiry = configuration.enforcesTokenExpiry
+        }
+    }
+
+    /// The open database. It is closed by a shutdown.
+    package let storage: any Storage
+    /// In the order of their start; a shutdown ends them in the opposite one.
+    private let services: [any Service]
+    private let logger: Logger
+
+    /// Opens the database and prepares the rest. Nothing listens yet.
+    ///
+    /// - Parameter onListening: called once, with the address that was bound.
+    /// - Throws: what opening the database throws.
+    package static func open(
+        _ configuration: ServerConfiguration, _ parts: Parts, logger: Logger,
+        onListening: @escaping @Sendable (ListenAddress) async -> Void = { _ in }
+    ) async throws(StorageError) -> Server {
+        for warning in configuration.warnings { logger.warning("\(warning)") }
+        let database = try await OpenedStorage.open(configuration, logger: logger)
+        let keySets = HTTPKeySetFetcher()
+        let tokens = parts.tokens ?? Self.makeTokenValidator(configuration, parts.devIssuer, keySets, logger)
+        let engine = SyncEngine(
+            configuration: parts.engine, storage: database.storage, tokens: tokens, clock: ContinuousClock(),
+            logger: logger)
+        let http = HTTPApplication(
+            configuration: parts.http, tokens: tokens,
+            extraRoutes: parts.devIssuer.map(DevRoutes.all) ?? [],
+            logger: logger,
+            ping: { try await database.storage.ping() },
+            onListening: onListening,
+            serve: { connection, family, onAuthenticated in
+                await engine.serve(connection, family: family, onAuthenticated: onAuthenticated)
+            })
+        var services: [any Service] = [keySets, StorageService(storage: database.storage, logger: logger)]
+        if let checkpoint = database.checkpoint {
+            let job = CheckpointJob(
+                storage: database.storage, interval: parts.checkpointInterval, clock: ContinuousClock(),
+                logger: logger, checkpoint: checkpoint)
+            services.append(job)
+        }
+        services.append(
+            ClientService(
+                http: http, engine: engine, grace: parts.shutdownGrace, closeWait: parts.closeWait, logger: logger))
+        return Server(storage: database.storage, services: services, logger: logger)
+    }
+
+    /// Runs until its graceful shutdown has ended (docs/contract/operations.md §6), or until something fails: the address
+    /// cannot be bound. Then everything has been closed.
+    package func makeServiceGroup() -> ServiceGroup {
+        ServiceGroup(configuration: ServiceGroupConfiguration(services: self.services, logger: self.logger))
+    }
+
+    private static func makeTokenValidator(
+        _ configuration: ServerConfiguration, _ devIssuer: DevIssuer?, _ keySets: HTTPKeySetFetcher, _ logger: Logger
+    ) -> JWTValidator {
+        guard let devIssuer else {
+            return JWTValidator(
+                issuers: configuration.trustedIssuers, audiences: configuration.audiences, fetcher: keySets,
+                observe: KeySetEvent.log(to: logger))
+        }
+        // Development tokens have no audience.
+        return JWTValidator(
+            issuers: configuration.trustedIssuers + [devIssuer.trustedIssuer], audiences: [],
+            fetcher: devIssuer.keySetFetcher(otherwise: keySets), observe: KeySetEvent.log(to: logger))
+    }
+}
