@@ -92,7 +92,7 @@ let package = Package(
         ),
         .target(
             name: "SyncClient",
-            dependencies: ["SyncProtocol", "SyncAuth", "SyncTransport", nioCore, crypto, httpClient],
+            dependencies: ["SyncProtocol", "SyncAuth", "SyncTransport", nioCore, deque, crypto, httpClient],
             swiftSettings: settings
         ),
         .target(
@@ -156,6 +156,11 @@ let package = Package(
             dependencies: [
                 "SyncServer", "SyncClient", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, lifecycle, httpClient,
             ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "SyncClientTests",
+            dependencies: ["SyncClient", "SyncProtocol", "SyncTesting", nioCore, crypto],
             swiftSettings: settings
         ),
         .testTarget(

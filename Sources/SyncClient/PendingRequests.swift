@@ -8,8 +8,8 @@ struct PendingRequests {
         var continuation: CheckedContinuation<FramePayload, any Error>
         /// Takes the chunks of a streaming request.
         var chunks: ChunkChannel?
-        /// When the answer, or the next chunk, is due.
-        var deadline: ContinuousClock.Instant
+        /// Ticks until the answer, or the next chunk, is overdue.
+        var ticksLeft: Int
     }
 
     private var entries: [String: Entry] = [:]
@@ -28,15 +28,22 @@ struct PendingRequests {
     mutating func remove(_ id: String) -> Entry? { self.entries.removeValue(forKey: id) }
 
     /// The channel of a streaming request, whose time starts anew with each chunk.
-    mutating func chunkChannel(_ id: String, deadline: ContinuousClock.Instant) -> ChunkChannel? {
-        self.entries[id]?.deadline = deadline
+    mutating func chunkChannel(_ id: String, ticks: Int) -> ChunkChannel? {
+        self.entries[id]?.ticksLeft = ticks
         return self.entries[id]?.chunks
     }
 
-    mutating func removeOverdue(at now: ContinuousClock.Instant) -> [Entry] {
-        let overdue = self.entries.filter { $0.value.deadline < now }
-        for id in overdue.keys { self.entries[id] = nil }
-        return Array(overdue.values)
+    /// Lets one tick pass and removes the overdue ones.
+    mutating func tick() -> [Entry] {
+        var overdue: [Entry] = []
+        for id in self.entries.keys {
+            self.entries[id]?.ticksLeft -= 1
+            if let entry = self.entries[id], entry.ticksLeft < 0 {
+                self.entries[id] = nil
+                overdue.append(entry)
+            }
+        }
+        return overdue
     }
 
     mutating func failAll(_ error: SyncClientError) -> [Entry] {

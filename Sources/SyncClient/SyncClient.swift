@@ -13,6 +13,8 @@ public final class SyncClient: Sendable {
         public var requestTimeout: Duration = .seconds(30)
         /// Events kept until somebody takes them; more turn into `SyncEvent.missed`.
         public var eventsMax = 1_024
+        /// Bytes of those events.
+        public var eventBytesMax = 16_777_216
 
         public init() {}
     }
@@ -25,25 +27,38 @@ public final class SyncClient: Sendable {
 
     // Fixed after init.
     private let connection: any FrameConnection
-    private let configuration: Configuration
-    private let clock = ContinuousClock()
+    private let clock: any Clock<Duration>
+    /// `requestTimeout` in whole ticks.
+    private let timeoutTicks: Int
+
+    private static let tick: Duration = .seconds(1)
 
     // Guarded by itself.
     private let state: Mutex<State>
 
     /// Speaks over an open connection and owns it from now on.
-    package init(over connection: any FrameConnection, token: String, _ configuration: Configuration) {
+    package init(
+        over connection: any FrameConnection, token: String, _ configuration: Configuration,
+        clock: any Clock<Duration> = ContinuousClock()
+    ) {
         self.connection = connection
-        self.configuration = configuration
-        self.state = Mutex(State(events: EventQueue(eventsMax: configuration.eventsMax)))
+        self.clock = clock
+        self.timeoutTicks = max(1, Int((configuration.requestTimeout / Self.tick).rounded(.up)))
+        let events = EventQueue(eventsMax: configuration.eventsMax, bytesMax: configuration.eventBytesMax)
+        self.state = Mutex(State(events: events))
         connection.enqueue(FrameEncoder.auth(token: token))
         // Owned by this object and awaited in `close()`.
         let reader = Task { await self.run() }
         self.state.withLock { $0.reader = reader }
     }
 
+    /// Why calls fail, once the connection has ended.
+    public var failure: SyncClientError? { self.state.withLock { $0.pending.failure } }
+
     /// Ends the connection and waits until nothing of it is left. Calls in progress fail with `.disconnected`.
     public func close() async {
+        // First, because the reader may wait for the consumer of a pull.
+        self.failAll(.disconnected(nil))
         self.connection.close(CloseFrame(code: 1000, reason: "client close"))
         await self.state.withLock { $0.reader }?.value
     }
@@ -73,8 +88,8 @@ extension SyncClient {
 
     /// Pulls and hands over each chunk as it comes. The counts of the server are checked against the chunks received.
     ///
-    /// While `consume` works, at most `ChunkChannel.chunksMax` chunks wait; then the whole connection does. So `consume`
-    /// must not wait for other calls on this client.
+    /// While `consume` works, a bounded number of chunks waits; then the whole connection does. So `consume` must not wait
+    /// for other calls on this client.
     public func pull(
         _ spaces: [PullParams.Entry], _ consume: (PullChunk) async throws -> Void
     ) async throws {
@@ -104,11 +119,19 @@ extension SyncClient {
         }
     }
 
-    /// The next event, in the order of the server; `nil` once the connection has ended. One waiter at a time.
+    /// The next event, in the order of the server; `nil` once the connection has ended or the task is cancelled. One
+    /// waiter at a time.
     public func nextEvent() async -> SyncEvent? {
-        await withCheckedContinuation { continuation in
-            let wake = self.state.withLock { $0.events.wait(continuation) }
-            wake?.continuation.resume(returning: wake?.event)
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let wake = self.state.withLock { state in
+                    Task.isCancelled ? (continuation, nil) : state.events.wait(continuation)
+                }
+                wake?.continuation.resume(returning: wake?.event)
+            }
+        } onCancel: {
+            let wake = self.state.withLock { $0.events.endWait() }
+            wake?.continuation.resume(returning: nil)
         }
     }
 }
@@ -126,27 +149,32 @@ extension SyncClient {
         } catch let error as SyncClientError {
             throw error
         } catch {
-            throw .protocolViolation(String(describing: error))
+            throw .cancelled
         }
     }
 
+    /// - Throws: `SyncClientError`.
     private func answer(to id: String, _ frame: ByteBuffer, chunks: ChunkChannel?) async throws -> FramePayload {
         defer { chunks?.end() }
         try await self.waitForRoom()
-        return try await withCheckedThrowingContinuation { continuation in
-            let entry = PendingRequests.Entry(
-                continuation: continuation, chunks: chunks, deadline: self.clock.now + self.configuration.requestTimeout
-            )
-            let failure = self.state.withLock { state -> SyncClientError? in
-                if let failure = state.pending.failure { return failure }
-                state.pending.add(entry, id: id)
-                return nil
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let entry = PendingRequests.Entry(
+                    continuation: continuation, chunks: chunks, ticksLeft: self.timeoutTicks)
+                let failure = self.state.withLock { state -> SyncClientError? in
+                    if let failure = state.pending.failure { return failure }
+                    guard !Task.isCancelled else { return .cancelled }
+                    state.pending.add(entry, id: id)
+                    return nil
+                }
+                if let failure {
+                    continuation.resume(throwing: failure)
+                } else {
+                    self.connection.enqueue(frame)
+                }
             }
-            if let failure {
-                continuation.resume(throwing: failure)
-            } else {
-                self.connection.enqueue(frame)
-            }
+        } onCancel: {
+            self.abandon(id)
         }
     }
 
@@ -157,7 +185,7 @@ extension SyncClient {
 
     private func waitForRoom() async throws(SyncClientError) {
         do { try await self.connection.room() } catch {
-            throw self.state.withLock { $0.pending.failure } ?? .disconnected(nil)
+            throw self.failure ?? (Task.isCancelled ? .cancelled : .disconnected(nil))
         }
     }
 
@@ -165,7 +193,7 @@ extension SyncClient {
     private func abandon(_ id: String) {
         let entry = self.state.withLock { $0.pending.remove(id) }
         entry?.chunks?.end()
-        entry?.continuation.resume(throwing: CancellationError())
+        entry?.continuation.resume(throwing: SyncClientError.cancelled)
     }
 
     private static func decode<Answer: WireDecodable>(_ payload: FramePayload) throws(SyncClientError) -> Answer {
@@ -205,6 +233,11 @@ extension SyncClient {
                 break reading
             }
         }
+        self.failAll(failure)
+    }
+
+    /// No call succeeds any more, and no event comes.
+    private func failAll(_ failure: SyncClientError) {
         let (entries, wake) = self.state.withLock { ($0.pending.failAll(failure), $0.events.end()) }
         for entry in entries { Self.fail(entry, failure) }
         wake?.continuation.resume(returning: nil)
@@ -218,10 +251,10 @@ extension SyncClient {
             guard let entry = self.state.withLock({ $0.pending.remove(id) }) else { return }
             Self.fail(entry, .refused(code: error.code, message: error.message))
         case .chunk(let id, let name, let data):
-            let deadline = self.clock.now + self.configuration.requestTimeout
-            guard let channel = self.state.withLock({ $0.pending.chunkChannel(id, deadline: deadline) }) else { return }
+            let ticks = self.timeoutTicks
+            guard let channel = self.state.withLock({ $0.pending.chunkChannel(id, ticks: ticks) }) else { return }
             do {
-                await channel.send(try PullChunk(name: name, data: data))
+                await channel.send(try PullChunk(name: name, data: data), bytes: data.byteCount)
             } catch {
                 guard let entry = self.state.withLock({ $0.pending.remove(id) }) else { return }
                 Self.fail(entry, error)
@@ -231,18 +264,20 @@ extension SyncClient {
     }
 
     private func announce(_ method: String, _ params: FramePayload) {
-        var event = SyncEvent.other(method: method, params: params)
-        if method == Method.sync.rawValue, let notification = try? params.decode(as: SyncNotification.self) {
-            event = .sync(notification)
+        let event: SyncEvent
+        switch Method(rawValue: method) {
+        case .sync:
+            // One that cannot be read still says that there is something to pull.
+            event = (try? params.decode(as: SyncNotification.self)).map { .sync($0) } ?? .missed
+        default: event = .other(method: method, params: params)
         }
-        let wake = self.state.withLock { $0.events.add(event) }
+        let wake = self.state.withLock { $0.events.add(event, bytes: params.byteCount) }
         wake?.continuation.resume(returning: wake?.event)
     }
 
     private func watchDeadlines() async {
-        while (try? await self.clock.sleep(for: .seconds(1))) != nil {
-            let now = self.clock.now
-            for entry in self.state.withLock({ $0.pending.removeOverdue(at: now) }) { Self.fail(entry, .timedOut) }
+        while (try? await self.clock.sleep(for: Self.tick)) != nil {
+            for entry in self.state.withLock({ $0.pending.tick() }) { Self.fail(entry, .timedOut) }
         }
     }
 
@@ -258,4 +293,8 @@ extension PendingRequests.Entry {
         self.chunks?.end()
         self.continuation.resume(returning: result)
     }
+}
+
+extension FramePayload {
+    fileprivate var byteCount: Int { self.item?.readableBytes ?? 0 }
 }

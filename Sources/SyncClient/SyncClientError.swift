@@ -8,6 +8,8 @@ public enum SyncClientError: Error, Hashable, Sendable {
     case disconnected(CloseFrame?)
     /// Nothing came for `SyncClient.Configuration.requestTimeout`.
     case timedOut
+    /// The task that called was cancelled.
+    case cancelled
     /// The server answered with an error.
     case refused(code: String, message: String)
     /// The server broke the protocol: an undecodable frame, or a pull whose counts do not add up.
@@ -21,6 +23,7 @@ extension SyncClientError: CustomStringConvertible {
         case .disconnected(let frame?): "disconnected: \(frame.code) \(frame.reason)"
         case .disconnected(nil): "disconnected"
         case .timedOut: "no answer in time"
+        case .cancelled: "cancelled"
         case .refused(let code, let message): "refused: \(code) (\(message))"
         case .protocolViolation(let detail): "protocol violation: \(detail)"
         }
