@@ -1,0 +1,98 @@
+import NIOCore
+import SyncProtocol
+import SyncTesting
+import Testing
+
+@testable import SyncClient
+
+@Suite("Client events", .timeLimit(.minutes(1)))
+struct EventTests {
+    private func cursor(_ event: SyncEvent?) -> Int64? {
+        if case .sync(let notification) = event { notification.cursor } else { nil }
+    }
+
+    /// A round trip: everything that was sent before has been read.
+    private func settle(_ server: FakeServer, _ client: SyncClient) async throws {
+        let pushed = Task { try await client.push(.fixture) }
+        server.answer(try await server.nextRequest().id, PushResult.accepted(cursor: 1))
+        _ = try await pushed.value
+    }
+
+    @Test("rpc §14.1: notifications come in the server's order, to one that waits and from the queue")
+    func order() async throws {
+        try await FakeServer.withClient { server, client in
+            let first = Task { await client.nextEvent() }
+            for cursor in 1...3 { server.announce(Int64(cursor)) }
+            #expect(self.cursor(await first.value) == 1)
+            #expect(self.cursor(await client.nextEvent()) == 2)
+            #expect(self.cursor(await client.nextEvent()) == 3)
+        }
+    }
+
+    @Test("a full queue turns into one `missed`, and what comes later follows it")
+    func overflow() async throws {
+        var configuration = SyncClient.Configuration()
+        configuration.eventsMax = 2
+        try await FakeServer.withClient(configuration) { server, client in
+            for cursor in 1...4 { server.announce(Int64(cursor)) }
+            try await self.settle(server, client)
+            #expect(await client.nextEvent() == .missed)
+            #expect(self.cursor(await client.nextEvent()) == 4)
+            server.announce(5)
+            #expect(self.cursor(await client.nextEvent()) == 5)
+        }
+    }
+
+    @Test("the queue is bounded in bytes as well")
+    func overflowInBytes() async throws {
+        var configuration = SyncClient.Configuration()
+        configuration.eventBytesMax = 10_000
+        try await FakeServer.withClient(configuration) { server, client in
+            server.announce(1, blobBytes: 6_000)
+            server.announce(2, blobBytes: 6_000)
+            try await self.settle(server, client)
+            #expect(await client.nextEvent() == .missed)
+            server.announce(3, blobBytes: 6_000)
+            #expect(self.cursor(await client.nextEvent()) == 3)
+        }
+    }
+
+    @Test("a `sync` that cannot be read counts as missed, another method is handed over as it is")
+    func otherNotifications() async throws {
+        try await FakeServer.withClient { server, client in
+            server.connection.send(
+                FrameEncoder.notification(method: .sync, params: UnsubscribeParams(spaces: [])))
+            server.connection.send(
+                FrameEncoder.notification(method: .unsubscribe, params: UnsubscribeParams(spaces: ["a"])))
+            #expect(await client.nextEvent() == .missed)
+            guard case .other("unsubscribe", let params) = await client.nextEvent() else {
+                Issue.record("expected the notification")
+                return
+            }
+            let decoded = try params.decode(as: UnsubscribeParams.self)
+            #expect(decoded.spaces == ["a"])
+        }
+    }
+
+    @Test("cancelling the wait for an event ends it and loses nothing")
+    func cancelledWait() async throws {
+        try await FakeServer.withClient { server, client in
+            let wait = Task { await client.nextEvent() }
+            wait.cancel()
+            #expect(await wait.value == nil)
+            server.announce(1)
+            #expect(self.cursor(await client.nextEvent()) == 1)
+        }
+    }
+
+    @Test("the end of the connection ends the events after those that have come")
+    func end() async throws {
+        try await FakeServer.withClient { server, client in
+            server.announce(1)
+            try await self.settle(server, client)
+            server.connection.sendClose()
+            #expect(self.cursor(await client.nextEvent()) == 1)
+            #expect(await client.nextEvent() == nil)
+        }
+    }
+}
