@@ -25,9 +25,9 @@ struct InterleavingTests {
 
     @Test(
         "wire §13 rows 6–9: every subscriber sees every cursor once, in order, without its own",
-        arguments: [1, 2, 3, 4] as [UInt64])
-    func interleaving(seed: UInt64) async throws {
-        try await EngineHarness.run { harness in
+        arguments: TestBackend.available, [1, 2, 3] as [UInt64])
+    func interleaving(on backend: TestBackend, seed: UInt64) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let alice = self.alice
             let observations = try await withThrowingTaskGroup(of: Observation.self) { group in
                 for number in 0..<Self.clients {

@@ -286,22 +286,4 @@ struct PushTests {
             #expect(try await harness.storage.recordExists(id, in: alice.space))
         }
     }
-
-    @Test("wire §13 row 5: the answer is queued before anybody hears of the push")
-    func answerFirst() async throws {
-        try await EngineHarness.run { harness in
-            let pusher = harness.connect(alice)
-            let watcher = try await harness.subscriber(alice)
-            try await pusher.settle()
-            for number in 1...50 {
-                pusher.request(.push, PushParams(space: alice.space.wireText, changes: [.fixture(number)]))
-                #expect(try await watcher.notification().cursor == Int64(number))
-                #expect(pusher.connection.unreadFrames >= 1)
-                guard case .response = try await pusher.next() else {
-                    Issue.record("not a response")
-                    return
-                }
-            }
-        }
-    }
 }

@@ -104,8 +104,8 @@ struct LaneTests {
                 return
             }
             // One in progress, the queue, and one that waits for room in it.
-            while client.connection.unreceivedMessages > total + 1 - (Limits.streamingRequestsQueuedMax + 2) {
-                await Task.yield()
+            try await waitUntil {
+                client.connection.unreceivedMessages <= total + 1 - (Limits.streamingRequestsQueuedMax + 2)
             }
             for _ in 1...1_000 { await Task.yield() }
             #expect(client.connection.unreceivedMessages == total + 1 - (Limits.streamingRequestsQueuedMax + 2))
@@ -125,7 +125,7 @@ struct LaneTests {
             let other = harness.connect(alice)
             for number in 1...5 { _ = try await other.push([.fixture(number)], to: alice.space) }
             let answersMax = Limits.outboundFramesMax / 2
-            while lazy.connection.unreadFrames < answersMax { await Task.yield() }
+            try await waitUntil { lazy.connection.unreadFrames >= answersMax }
             for _ in 1...1_000 { await Task.yield() }
             #expect(lazy.connection.unreadFrames == answersMax)
             #expect(lazy.connection.unreceivedMessages == 300 - answersMax - 1)

@@ -174,7 +174,7 @@ struct TimeTests {
             let pulls = (1...2).map { _ in
                 client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
             }
-            while client.connection.unreceivedMessages > 0 { await Task.yield() }
+            try await waitUntil { client.connection.unreceivedMessages == 0 }
             try await harness.database.waitUntil { $0.pullsOpen == 1 }
             async let shutdown: Void = harness.engine.shutDown(grace: .seconds(10), closeWait: .seconds(5))
             await harness.clock.waitForSleeper(of: .seconds(10))
@@ -212,7 +212,7 @@ struct TimeTests {
                 let connection = MemoryConnection()
                 if isAuthenticated { connection.send(FrameEncoder.auth(token: tokens.issue(.fixture()))) }
                 let session = Task { await engine.serve(connection, family: .less) }
-                while isAuthenticated, connection.unreceivedMessages > 0 { await Task.yield() }
+                try await waitUntil { connection.unreceivedMessages == 0 }
                 session.cancel()
                 #expect(await connection.next() == .close(.goingAway))
                 await session.value

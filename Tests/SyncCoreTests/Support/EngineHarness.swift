@@ -11,6 +11,8 @@ import Synchronization
 /// An engine on a real database, with a clock that stands still and connections in memory.
 final class EngineHarness: Sendable {
     let database: any TestStorage
+    /// Where the engine meets the database.
+    let hooks: HookedStorage
     let tokens = StaticTokens()
     let clock = TestClock()
     let metrics = TestMetrics()
@@ -22,12 +24,13 @@ final class EngineHarness: Sendable {
 
     private init(database: any TestStorage, configuration: EngineConfiguration, lifetimeFactor: Double) {
         self.database = database
+        self.hooks = HookedStorage(database.storage)
         let logs = self.logs
         var logger = Logger(label: "test") { _ in LogCollector.Handler(collector: logs) }
         logger.logLevel = .trace
         let wallClock = WallClock()
         self.engine = SyncEngine(
-            configuration: configuration, storage: database.storage, tokens: self.tokens, clock: self.clock,
+            configuration: configuration, storage: self.hooks, tokens: self.tokens, clock: self.clock,
             logger: logger, metrics: self.metrics, lifetimeFactor: { lifetimeFactor }, unixTime: { wallClock.value })
         self.wallClock = wallClock
     }

@@ -1,0 +1,96 @@
+import Logging
+import MetricsTestKit
+import NIOCore
+import SyncAuth
+import SyncProtocol
+import SyncStorage
+import SyncTesting
+import Synchronization
+import Testing
+
+@testable import SyncCore
+
+@Suite("Space service", .timeLimit(.minutes(1)))
+struct SpaceServiceTests {
+    private let alice = Principal.fixture("alice")
+
+    private enum Event: Hashable {
+        case answered(Int64)
+        case announced(Int64)
+    }
+
+    @Test(
+        "wire §13 rows 5 and 8: each answer before its own broadcast, both in cursor order, under concurrent pushes",
+        arguments: TestBackend.available)
+    func order(on backend: TestBackend) async throws {
+        try await backend.withStorage { database in
+            let events = EventLog<Event>()
+            let metrics = CoreMetrics(factory: TestMetrics())
+            let broker = Broker(
+                connectionsPerMailboxMax: nil, metrics: metrics,
+                logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+            let watcher = Subscriber(
+                id: .random(),
+                connection: ProbeConnection { frame in
+                    guard case .notification("sync", let params)? = try? FrameDecoder.decodeServerFrame(frame),
+                        let sync = try? params.decode(as: SyncNotification.self)
+                    else { return }
+                    events.append(.announced(sync.cursor))
+                },
+                mailbox: MailboxKey(alice))
+            #expect(broker.register(watcher))
+            broker.subscribe(watcher.id, to: [alice.space])
+            let service = SpaceService(
+                storage: database.storage, broker: broker, pushLimits: PushLimits(), metrics: metrics)
+            let grant = try await SpaceAuthorizer(spaces: database.storage)
+                .authorizeWrite(alice, to: alice.space, ucan: "")
+
+            let pushes = 100
+            await withTaskGroup(of: Void.self) { group in
+                for number in 1...pushes {
+                    group.addTask {
+                        await service.push([.fixture(number)], to: grant, from: .random()) { result in
+                            if case .success(let cursor) = result { events.append(.answered(cursor)) }
+                        }
+                    }
+                }
+            }
+            #expect(events.all == (1...Int64(pushes)).flatMap { [.answered($0), .announced($0)] })
+        }
+    }
+}
+
+/// What happened, in order.
+private final class EventLog<Event: Sendable>: Sendable {
+    private let events = Mutex<[Event]>([])
+
+    var all: [Event] { self.events.withLock { $0 } }
+
+    func append(_ event: Event) { self.events.withLock { $0.append(event) } }
+}
+
+/// A connection that only tells which notifications it is offered.
+private final class ProbeConnection: FrameConnection {
+    private let onOffer: @Sendable (ByteBuffer) -> Void
+
+    init(onOffer: @escaping @Sendable (ByteBuffer) -> Void) { self.onOffer = onOffer }
+
+    func receive() async -> ReceivedMessage { .ended(.failed) }
+
+    func offer(_ frame: ByteBuffer) -> OfferResult {
+        self.onOffer(frame)
+        return .queued
+    }
+
+    func enqueue(_ frame: ByteBuffer) {}
+
+    func room() async throws(ConnectionEnded) {}
+
+    func close(_ frame: CloseFrame) {}
+
+    func closeDiscardingQueue(_ frame: CloseFrame) {}
+
+    func closeEcho() {}
+
+    func waitUntilClosed() async {}
+}
