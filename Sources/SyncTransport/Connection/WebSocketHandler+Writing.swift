@@ -6,7 +6,7 @@ extension WebSocketHandler {
     /// Writes what waits, a batch at a time: one is in flight until the kernel has taken it, the rest stays in the queue,
     /// where a close may still discard it.
     func write() {
-        guard !self.isWriting else { return }
+        guard self.hasStarted, !self.isWriting else { return }
         self.isWriting = true
         defer { self.isWriting = false }
         while !self.isBatchInFlight, let context = self.context {

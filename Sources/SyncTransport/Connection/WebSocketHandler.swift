@@ -23,6 +23,8 @@ package final class WebSocketHandler: ChannelInboundHandler {
     private var heldViolation: WebSocketViolation?
     private var isPaused = false
     private var isReadRequested = false
+    /// False until the HTTP handlers are out of the way.
+    private(set) var hasStarted = false
     private var hasStreamEnded = false
     private var hasFailed = false
 
@@ -64,7 +66,10 @@ package final class WebSocketHandler: ChannelInboundHandler {
         try? context.channel.syncOptions?.setOption(.autoRead, value: false)
         self.startTimers(context)
         // Whoever adds this handler may still be taking the HTTP handlers out: first read and first write are a tick away.
-        context.eventLoop.assumeIsolated().execute { self.wake() }
+        context.eventLoop.assumeIsolated().execute {
+            self.hasStarted = true
+            self.wake()
+        }
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) { self.finish() }

@@ -107,6 +107,21 @@ struct WebSocketHandlerTests {
         }
     }
 
+    @Test("nothing is written in the tick of the upgrade, whose HTTP handlers are still there")
+    func firstTick() throws {
+        let channel = EmbeddedChannel()
+        try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        let handler = WebSocketHandler(configuration: .server, eventLoop: channel.embeddedEventLoop)
+        try channel.pipeline.syncOperations.addHandler(handler)
+        handler.connection.enqueue(ByteBuffer(bytes: [7]))
+        channel.pipeline.fireChannelReadComplete()
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == nil)
+        channel.embeddedEventLoop.run()
+        #expect(try channel.readOutbound(as: ByteBuffer.self) == TestFrame.binary([7], mask: nil))
+        handler.connection.closeEcho()
+        _ = try? channel.finish()
+    }
+
     @Test("a client sends Pings but no keepalive, and masks")
     func clientPing() async throws {
         let harness = try await Harness(.client)
