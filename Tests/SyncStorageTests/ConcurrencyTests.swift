@@ -184,7 +184,9 @@ struct ConcurrencyTests {
                         }
                     }
                 }
-                try await test.waitUntil { $0.pullsOpen == 2 && $0.pullsWaiting == 1 }
+                // At the gate they have their snapshots.
+                try await test.waitUntil { $0.pullsWaiting == 1 && gate.waitingCount == 2 }
+                #expect(storage.statistics.pullsOpen == 2)
                 for number in 2...6 {
                     #expect(try await storage.push([.fixture(number)], to: space).cursor == Int64(number))
                 }
@@ -252,6 +254,8 @@ private final class Reports: Sendable {
 private final class Gate: Sendable {
     /// `nil` when open.
     private let waiting = Mutex<[CheckedContinuation<Void, Never>]?>([])
+
+    var waitingCount: Int { self.waiting.withLock { $0?.count ?? 0 } }
 
     func open() {
         let waiting = self.waiting.withLock { waiting in
