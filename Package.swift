@@ -108,6 +108,11 @@ let package = Package(
             dependencies: ["SyncServer", "SyncClient", argumentParser],
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "websocket-echo",
+            dependencies: ["SyncTransport", nioCore, nioPosix, nioHTTP1],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "SyncProtocolTests",
             dependencies: ["SyncProtocol", "SyncTesting", nioCore],
