@@ -5,7 +5,7 @@ import Testing
 
 @testable import SyncClient
 
-@Suite("Client events", .timeLimit(.minutes(1)))
+@Suite("Client events", .timeLimit(.minutes(5)))
 struct EventTests {
     private func cursor(_ event: SyncEvent?) -> Int64? {
         if case .sync(let notification) = event { notification.cursor } else { nil }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SyncClient
 
-@Suite("Client pulls", .timeLimit(.minutes(1)))
+@Suite("Client pulls", .timeLimit(.minutes(5)))
 struct PullTests {
     private static let space = SpaceID.fixture.wireText
     private static let begin = PullBegin(space: space, prev: 0, cursor: 2, keyGeneration: 1, rewrapEpoch: nil)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SyncClient
 
-@Suite("Client calls", .timeLimit(.minutes(1)))
+@Suite("Client calls", .timeLimit(.minutes(5)))
 struct SyncClientTests {
     @Test("wire §4: requests follow the auth frame at once, each with an id of its own; answers find their callers")
     func answersFindTheirCallers() async throws {

@@ -14,7 +14,7 @@ extension Logger {
     static var silent: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }
 
-@Suite("SQLite storage", .timeLimit(.minutes(1)))
+@Suite("SQLite storage", .timeLimit(.minutes(5)))
 struct SQLiteStorageTests {
     private func with(
         _ change: (inout SQLiteConfiguration) -> Void = { _ in }, _ body: (SQLiteTestStorage) async throws -> Void

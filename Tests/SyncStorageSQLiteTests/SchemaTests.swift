@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncStorageSQLite
 
-@Suite("SQLite schema", .timeLimit(.minutes(1)))
+@Suite("SQLite schema", .timeLimit(.minutes(5)))
 struct SchemaTests {
     private func withDatabase(_ body: (DatabaseQueue) throws -> Void) async throws {
         try await withTemporaryDirectory { directory in

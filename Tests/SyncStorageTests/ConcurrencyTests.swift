@@ -5,7 +5,7 @@ import SyncTesting
 import Synchronization
 import Testing
 
-@Suite("Storage under concurrency", .timeLimit(.minutes(1)))
+@Suite("Storage under concurrency", .timeLimit(.minutes(5)))
 struct ConcurrencyTests {
     @Test("CO1: 50 tasks that push to one space get the cursors 1 to 50", arguments: TestBackend.available)
     func manyPushes(on backend: TestBackend) async throws {

@@ -4,7 +4,7 @@ import SyncStorage
 import SyncTesting
 import Testing
 
-@Suite("Push", .timeLimit(.minutes(1)))
+@Suite("Push", .timeLimit(.minutes(5)))
 struct PushTests {
     @Test("PU1: a new record moves the cursor to 1", arguments: TestBackend.available)
     func create(on backend: TestBackend) async throws {

@@ -4,7 +4,7 @@ import SyncStorage
 import SyncTesting
 import Testing
 
-@Suite("Spaces", .timeLimit(.minutes(1)))
+@Suite("Spaces", .timeLimit(.minutes(5)))
 struct SpaceTests {
     @Test("SP1: a personal space starts with the defaults", arguments: TestBackend.available)
     func create(on backend: TestBackend) async throws {

@@ -4,7 +4,7 @@ import SyncAuth
 import Synchronization
 import Testing
 
-@Suite("Key set cache", .timeLimit(.minutes(1)))
+@Suite("Key set cache", .timeLimit(.minutes(5)))
 struct KeySetCacheTests {
     private let issuer = TestIssuer()
     private let uptime = TestUptime()

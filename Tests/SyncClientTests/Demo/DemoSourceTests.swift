@@ -6,7 +6,7 @@ import Testing
 
 @testable import SyncClient
 
-@Suite("Demo source", .timeLimit(.minutes(1)))
+@Suite("Demo source", .timeLimit(.minutes(5)))
 struct DemoSourceTests {
     private static func entries(_ folder: TemporaryFolder) throws -> [FolderWalk.Entry] {
         var walk = try FolderWalk(root: folder.path)

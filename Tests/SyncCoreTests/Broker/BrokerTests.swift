@@ -8,7 +8,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Broker", .timeLimit(.minutes(1)))
+@Suite("Broker", .timeLimit(.minutes(5)))
 struct BrokerTests {
     private let metrics = TestMetrics()
 

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("pull", .timeLimit(.minutes(1)))
+@Suite("pull", .timeLimit(.minutes(5)))
 struct PullTests {
     private let alice = Principal.fixture("alice")
     private let bob = Principal.fixture("bob")

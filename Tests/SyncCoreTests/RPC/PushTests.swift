@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("push and sync", .timeLimit(.minutes(1)))
+@Suite("push and sync", .timeLimit(.minutes(5)))
 struct PushTests {
     private let alice = Principal.fixture("alice")
     private let bob = Principal.fixture("bob")

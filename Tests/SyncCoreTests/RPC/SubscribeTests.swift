@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("subscribe and unsubscribe", .timeLimit(.minutes(1)))
+@Suite("subscribe and unsubscribe", .timeLimit(.minutes(5)))
 struct SubscribeTests {
     private let alice = Principal.fixture("alice")
     private let bob = Principal.fixture("bob")

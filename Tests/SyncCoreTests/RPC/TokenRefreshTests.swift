@@ -5,7 +5,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("token.refresh", .timeLimit(.minutes(1)))
+@Suite("token.refresh", .timeLimit(.minutes(5)))
 struct TokenRefreshTests {
     private let alice = Principal.fixture("alice")
 

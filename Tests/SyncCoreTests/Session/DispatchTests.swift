@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Dispatch of an open connection", .timeLimit(.minutes(1)))
+@Suite("Dispatch of an open connection", .timeLimit(.minutes(5)))
 struct DispatchTests {
     @Test("W-30: a text message closes with 4005")
     func text() async throws {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Handshake", .timeLimit(.minutes(1)))
+@Suite("Handshake", .timeLimit(.minutes(5)))
 struct HandshakeTests {
     @Test("W-12: silence for the auth timeout closes with 4000 auth timeout")
     func timeout() async throws {

@@ -7,7 +7,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Lanes of a connection (R2)", .timeLimit(.minutes(1)))
+@Suite("Lanes of a connection (R2)", .timeLimit(.minutes(5)))
 struct LaneTests {
     private let alice = Principal.fixture("alice")
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Request queue", .timeLimit(.minutes(1)))
+@Suite("Request queue", .timeLimit(.minutes(5)))
 struct RequestQueueTests {
     @Test("elements come out in order, and nil after the end")
     func order() async {

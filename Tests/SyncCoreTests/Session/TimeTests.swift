@@ -8,7 +8,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Lifetime, token expiry and shutdown", .timeLimit(.minutes(1)))
+@Suite("Lifetime, token expiry and shutdown", .timeLimit(.minutes(5)))
 struct TimeTests {
     private let alice = Principal.fixture("alice")
 

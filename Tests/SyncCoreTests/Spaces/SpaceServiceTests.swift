@@ -10,7 +10,7 @@ import Testing
 
 @testable import SyncCore
 
-@Suite("Space service", .timeLimit(.minutes(1)))
+@Suite("Space service", .timeLimit(.minutes(5)))
 struct SpaceServiceTests {
     private let alice = Principal.fixture("alice")
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SyncServer
 
-@Suite("Fetching key sets over HTTP", .timeLimit(.minutes(1)))
+@Suite("Fetching key sets over HTTP", .timeLimit(.minutes(5)))
 struct HTTPKeySetFetcherTests {
     typealias FetchError = HTTPKeySetFetcher.FetchError
 

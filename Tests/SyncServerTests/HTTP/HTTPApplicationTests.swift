@@ -4,7 +4,7 @@ import Testing
 
 @testable import SyncServer
 
-@Suite("HTTP application", .timeLimit(.minutes(1)))
+@Suite("HTTP application", .timeLimit(.minutes(5)))
 struct HTTPApplicationTests {
     private static let notFoundStore: @Sendable () async throws -> Void = { throw CancellationError() }
 

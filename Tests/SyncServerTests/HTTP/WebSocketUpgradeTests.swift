@@ -8,7 +8,7 @@ import Testing
 
 @testable import SyncServer
 
-@Suite("WebSocket upgrades of the application", .timeLimit(.minutes(1)))
+@Suite("WebSocket upgrades of the application", .timeLimit(.minutes(5)))
 struct WebSocketUpgradeTests {
     private func connect(_ server: HTTPTestServer.Running) async throws -> WebSocketConnection {
         try await WebSocketClient.connect(to: server.url, .init(subprotocols: ["less-rpc-v1"]))

@@ -88,7 +88,7 @@ private struct Harness {
     var isReceiverWaiting: Bool { self.connection.work { _ in true }.isAwaited }
 }
 
-@Suite("WebSocket handler", .timeLimit(.minutes(1)))
+@Suite("WebSocket handler", .timeLimit(.minutes(5)))
 struct WebSocketHandlerTests {
     private static let keepalive = TestFrame.binary([0xF6], mask: nil)
     private static let emptyPing = TestFrame(opcode: 0x9, mask: nil).bytes
