@@ -306,8 +306,11 @@ struct WebSocketHandlerTests {
     @Test("a slow consumer's queue is dropped in favour of the Close frame")
     func discarding() async throws {
         let harness = try await Harness()
-        harness.connection.enqueue(ByteBuffer(bytes: [1]))
-        harness.connection.closeDiscardingQueue(.slowConsumer)
+        // On the event loop, so that it cannot write the first before the second is said.
+        try await harness.channel.testingEventLoop.executeInContext {
+            harness.connection.enqueue(ByteBuffer(bytes: [1]))
+            harness.connection.closeDiscardingQueue(.slowConsumer)
+        }
         #expect(try await harness.written() == TestFrame.close(4006, "slow consumer", mask: nil))
     }
 
