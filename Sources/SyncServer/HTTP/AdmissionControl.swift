@@ -31,31 +31,41 @@ package final class AdmissionControl: Sendable {
         return isAdmitted ? AdmissionTicket(self) : nil
     }
 
-    fileprivate func authenticated() { self.state.withLock { $0.unauthenticated -= 1 } }
-
-    fileprivate func ended(wasAuthenticated: Bool) {
-        self.state.withLock { counts in
-            counts.connections -= 1
-            if !wasAuthenticated { counts.unauthenticated -= 1 }
-        }
-    }
+    fileprivate func change(_ body: (inout Counts) -> Void) { self.state.withLock { body(&$0) } }
 }
 
-/// The place of one connection. It is free again when the ticket is gone, so that no path can leak it.
+/// The place of one connection. It is free again when the ticket is released, at the latest when it is gone, so that no path
+/// can leak it.
 package final class AdmissionTicket: Sendable {
+    private enum Stage { case unauthenticated, authenticated, released }
+
     private let control: AdmissionControl
-    private let isAuthenticated = Mutex(false)
+    private let stage = Mutex(Stage.unauthenticated)
 
     fileprivate init(_ control: AdmissionControl) { self.control = control }
 
-    deinit { self.control.ended(wasAuthenticated: self.isAuthenticated.withLock { $0 }) }
+    deinit { self.release() }
 
     /// The connection's token was accepted. Further calls do nothing.
     package func markAuthenticated() {
-        let isFirst = self.isAuthenticated.withLock { value in
-            defer { value = true }
-            return !value
+        let isFirst = self.stage.withLock { stage in
+            guard stage == .unauthenticated else { return false }
+            stage = .authenticated
+            return true
         }
-        if isFirst { self.control.authenticated() }
+        if isFirst { self.control.change { $0.unauthenticated -= 1 } }
+    }
+
+    /// The connection is gone. Further calls do nothing.
+    package func release() {
+        let stage = self.stage.withLock { stage in
+            defer { stage = .released }
+            return stage
+        }
+        guard stage != .released else { return }
+        self.control.change { counts in
+            counts.connections -= 1
+            if stage == .unauthenticated { counts.unauthenticated -= 1 }
+        }
     }
 }

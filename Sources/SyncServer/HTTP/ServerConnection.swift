@@ -101,8 +101,10 @@ struct ConnectionServer: ServerChildChannel {
 
     private func run(_ webSocket: AcceptedWebSocket, _ logger: Logger) async {
         let connection = webSocket.connection
+        let admission = webSocket.ticket.admission
+        defer { admission.release() }
         await withTaskCancellationHandler {
-            await self.serve(connection, webSocket.ticket.family) { webSocket.ticket.admission.markAuthenticated() }
+            await self.serve(connection, webSocket.ticket.family) { admission.markAuthenticated() }
             connection.closeEcho()
             await connection.waitUntilClosed()
         } onCancel: {

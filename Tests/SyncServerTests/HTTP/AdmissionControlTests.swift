@@ -21,5 +21,11 @@ struct AdmissionControlTests {
         #expect(control.counts == .init(connections: 2, unauthenticated: 0))
         #expect(control.admit() != nil)
         #expect(control.counts == .init(connections: 2, unauthenticated: 0))
+        third.release()
+        third.release()
+        third.markAuthenticated()
+        #expect(control.counts == .init(connections: 1, unauthenticated: 0))
+        first.release()
+        #expect(control.counts == .init())
     }
 }
