@@ -123,6 +123,7 @@ package final class WebSocketHandler: ChannelInboundHandler {
     func wake() {
         guard self.context != nil else { return }
         let work = self.connection.beginWake()
+        let wasPaused = self.isPaused
         if work.closing != nil, self.handshake.beginClosing() {
             self.isPaused = false
             self.heldViolation = nil
@@ -130,8 +131,11 @@ package final class WebSocketHandler: ChannelInboundHandler {
         }
         if let violation = self.heldViolation, work.isAwaited { self.apply(violation) }
         self.write()
-        self.decode()
-        self.write()
+        // Unless decoding had to stop, all that arrived is decoded. A broadcast only writes.
+        if wasPaused {
+            self.decode()
+            self.write()
+        }
         self.requestRead()
     }
 

@@ -294,11 +294,11 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         let pipeline = context.pipeline.syncOperations
         let handler = WebSocketHandler(
             configuration: self.policy.webSocket, subprotocol: subprotocol ?? "", eventLoop: context.eventLoop)
-        self.isUpgraded = true
         self.state = .detached
         // First, though it leaves a tick later: it hands the bytes that came behind the request to the WebSocket's handler.
         pipeline.removeHandler(self.decoder, promise: nil)
         try pipeline.addHandler(handler, position: self.isApplicationInstalled ? .before(self) : .after(self))
+        self.isUpgraded = true
         pipeline.removeHandler(self.pipelining, promise: nil)
         pipeline.removeHandler(self.encoder, promise: nil)
         pipeline.removeHandler(self.ingress, promise: nil)
