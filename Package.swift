@@ -145,7 +145,9 @@ let package = Package(
         ),
         .testTarget(
             name: "SyncTransportTests",
-            dependencies: ["SyncTransport", "SyncTesting", nioCore, nioPosix, nioEmbedded, nioHTTP1, nioWebSocket],
+            dependencies: [
+                "SyncTransport", "SyncTesting", nioCore, nioPosix, nioEmbedded, nioHTTP1, nioWebSocket, nioSSL,
+            ],
             swiftSettings: settings
         ),
         .testTarget(

@@ -206,9 +206,49 @@ struct WebSocketDecoderTests {
         #expect(decode(buffer, expectsMask: masked).events == [.binary(payload)])
     }
 
+    @Test(
+        "noise gives events or one violation, never a trap or a message over the limit",
+        arguments: 0..<20 as Range<UInt64>)
+    func noise(seed: UInt64) {
+        var generator = SplitMix(state: seed)
+        for _ in 0..<500 {
+            var bytes = ByteBuffer()
+            for _ in 0..<Int.random(in: 1...6, using: &generator) {
+                var frame = TestFrame()
+                frame.final = Bool.random(using: &generator)
+                frame.opcode = UInt8.random(in: 0...15, using: &generator)
+                frame.reserved = UInt8.random(in: 0...8, using: &generator) / 8
+                frame.payload = (0..<Int.random(in: 0...200, using: &generator)).map { _ in
+                    UInt8.random(in: 0...255, using: &generator)
+                }
+                if Int.random(in: 0...20, using: &generator) == 0 {
+                    frame.declaredLength = UInt64.random(in: 0 ... .max, using: &generator)
+                }
+                bytes.writeImmutableBuffer(frame.bytes)
+            }
+            let whole = decode(bytes, limit: 300)
+            let pieces = decode(bytes, step: 1, limit: 300)
+            #expect(whole.events == pieces.events && whole.violation == pieces.violation)
+            for case .binary(let message) in whole.events { #expect(message.readableBytes <= 300) }
+        }
+    }
+
     @Test("close frames of violations")
     func closeFrames() {
         #expect(WebSocketViolation.invalidUTF8.closeFrame.code == 1007)
         #expect(WebSocketViolation.protocolError("x").closeFrame == CloseFrame(code: 1002, reason: "x"))
+    }
+}
+
+/// Steele, Lea and Flood 2014: the same numbers for the same seed on every run.
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var value = self.state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
     }
 }
