@@ -40,6 +40,7 @@ rm -rf "$work/reports" "$work/port"
 "$echo_server" >"$work/port" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true' EXIT
+trap 'exit 1' INT TERM
 tries=0
 until [ -s "$work/port" ]; do
     tries=$((tries + 1))
