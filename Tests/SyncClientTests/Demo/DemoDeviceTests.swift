@@ -334,4 +334,52 @@ struct DemoDeviceTests {
             }
         }
     }
+
+    // MARK: - All three
+
+    private func run(_ body: (_ subscriber: FakeServer, _ writer: FakeServer) async throws -> Void) async throws
+        -> DemoRun.Result
+    {
+        try await TemporaryFolder.with { folder in
+            let connections = self.connections
+            let run = DemoRun(
+                cipher: self.cipher, source: try DemoSource(folder: folder.path, cipher: self.cipher),
+                progress: self.progress, writer: connections.session(.writer),
+                subscriber: connections.session(.subscriber), puller: connections.session(.puller),
+                clock: connections.clock)
+            async let result = run.run(reportingEvery: .seconds(1_000)) {}
+            let subscriber = try await connections.next()
+            try await subscriber.answerSubscribe(cursor: 0)
+            try await body(subscriber, try await connections.next())
+            return try await result
+        }
+    }
+
+    @Test("B is subscribed before A pushes, and C begins when both are done")
+    func wholeRun() async throws {
+        let result = try await self.run { subscriber, writer in
+            let push = try await writer.nextPush()
+            writer.answer(push.id, PushResult.accepted(cursor: 1))
+            let change = try #require(push.params.changes.first)
+            let record = RecordEntry(
+                space: nil, id: try #require(RecordID(wireText: change.id)), blob: change.blob, cursor: 1, dek: nil,
+                deleted: false)
+            subscriber.sync(prev: 0, cursor: 1, [record])
+            try await self.connections.next().answerPull(since: 0, cursor: 1, [record])
+        }
+        #expect(result.subscriber.verifier.isComplete)
+        #expect(result.puller.verifier.isComplete)
+        #expect(Set(result.durations.keys) == Set(DemoDevice.allCases))
+    }
+
+    @Test("a server that stores everything and notifies nobody is noticed")
+    func stall() async throws {
+        await #expect(throws: DemoError.stalled(seconds: 60)) {
+            _ = try await self.run { _, writer in
+                writer.answer(try await writer.nextPush().id, PushResult.accepted(cursor: 1))
+                await self.connections.clock.waitForSleeper(of: DemoRun.stallMax)
+                self.connections.clock.advance(by: DemoRun.stallMax)
+            }
+        }
+    }
 }
