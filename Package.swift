@@ -161,7 +161,8 @@ let package = Package(
         .testTarget(
             name: "SyncServerTests",
             dependencies: [
-                "SyncServer", "SyncClient", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, lifecycle, httpClient,
+                "SyncServer", "SyncClient", "SyncCore", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, lifecycle,
+                httpClient,
             ],
             swiftSettings: settings
         ),

@@ -84,7 +84,7 @@ package final class PostgresServer: Sendable {
         process.standardInput = input
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try Self.runUnblocked(process)
         self.supervisor.withLock { $0 = Supervisor(process: process, input: input.fileHandleForWriting) }
         try await self.waitUntilReady()
     }
@@ -176,6 +176,17 @@ extension PostgresServer {
         }
         guard status == 0 else { throw Failure.command("bind", status: errno, output: "") }
         return Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    /// Starts a process in which no signal is blocked. Threads of the concurrency pool block most of them, a child inherits
+    /// that, and the shell's `wait` would never hear of an end.
+    private static func runUnblocked(_ process: Process) throws {
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        try process.run()
     }
 
     /// Runs a command to its end. Its output is short.

@@ -1,0 +1,46 @@
+struct ConditionNotMet: Error {
+    let what: String
+}
+
+/// Asks again and again until `condition` holds, at most for `limit`.
+func eventually(
+    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+) async throws {
+    let clock = ContinuousClock()
+    let deadline = clock.now + limit
+    while !(try await condition()) {
+        guard clock.now < deadline else { throw ConditionNotMet(what: what) }
+        try await clock.sleep(for: .milliseconds(2))
+    }
+}
+
+/// Fails instead of hanging.
+func within<Result: Sendable>(
+    _ limit: Duration, _ what: String, _ body: @escaping @Sendable () async throws -> Result
+) async throws -> Result {
+    try await withThrowingTaskGroup(of: Result.self) { group in
+        group.addTask { try await body() }
+        group.addTask {
+            try await Task.sleep(for: limit)
+            throw ConditionNotMet(what: what)
+        }
+        defer { group.cancelAll() }
+        guard let result = try await group.next() else { throw ConditionNotMet(what: what) }
+        return result
+    }
+}
+
+/// Reproducible random numbers (SplitMix64).
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { self.state = seed }
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var value = self.state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
+    }
+}
