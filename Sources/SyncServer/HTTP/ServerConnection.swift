@@ -71,6 +71,8 @@ struct ConnectionServer: ServerChildChannel {
                 use.fail(error)
                 throw error
             }
+            // A channel that is closed before it was active tells its handlers of no end. Whatever came first counts.
+            channel.closeFuture.whenComplete { _ in use.succeed(.none) }
             return ServerConnection(channel: channel, use: use.futureResult, late: late)
         }
     }
