@@ -24,7 +24,7 @@ package struct JSONLogHandler: LogHandler {
 
     package func log(event: LogEvent) {
         var line = "{\"time\":"
-        line.appendJSON(self.now().formatted(.iso8601.time(includingFractionalSeconds: true)))
+        line.appendJSON(self.now().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
         line += ",\"level\":\"\(event.level.rawValue)\",\"message\":"
         line.appendJSON(event.message.description)
         for (key, value) in self.merged(event.metadata).sorted(by: { $0.key < $1.key }) {

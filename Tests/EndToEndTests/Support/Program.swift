@@ -33,8 +33,11 @@ final class Program: Sendable {
         let base = FileManager.default.temporaryDirectory.path + "/less-sync-program-" + UUID().uuidString
         self.outputPath = base + ".out"
         self.errorPath = base + ".err"
-        // The coverage profile of the tests is not this process's to write.
-        let environment = environment.merging(["LLVM_PROFILE_FILE": "/dev/null"]) { $1 }
+        // What the program runs counts as covered too, in a profile of its own beside that of the tests.
+        let profile = ProcessInfo.processInfo.environment["LLVM_PROFILE_FILE"].map {
+            URL(fileURLWithPath: $0).deletingLastPathComponent().appendingPathComponent("program-%p.profraw").path
+        }
+        let environment = environment.merging(["LLVM_PROFILE_FILE": profile ?? "/dev/null"]) { $1 }
 
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
