@@ -86,6 +86,12 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         _ url: String, within limit: Duration, log: @escaping @Sendable (String) -> Void,
         _ done: @escaping (Result<Void, StorageError>) -> Void
     ) {
+        // libpq's own complaint about a URL quotes it, password and all.
+        guard let options = PQconninfoParse(url, nil) else {
+            log("the connection URL is malformed")
+            return done(.failure(.unavailable))
+        }
+        PQconninfoFree(options)
         guard let handle = PQconnectStart(url) else { return done(.failure(.unavailable)) }
         self.handle = handle
         let timer = self.thread.startTimer(at: .now + limit) { [self] in
