@@ -12,8 +12,10 @@ enum SQLiteTestDatabase: TestDatabase {
     static func withStorage(poolSize: Int, _ body: (any TestStorage) async throws -> Void) async throws {
         try await withTemporaryDirectory { directory in
             // Power may fail as it likes: what these tests check does not depend on it, and they run much faster so.
-            let configuration = SQLiteConfiguration(
+            var configuration = SQLiteConfiguration(
                 path: directory + "/test.db", synchronous: .normal, readers: poolSize)
+            // `withWritesBlocked` may take long on a busy machine.
+            configuration.busyTimeout = .seconds(50)
             try await SQLiteTestStorage.with(configuration, body)
         }
     }

@@ -13,26 +13,11 @@ final class Time: Sendable {
     }
 }
 
-/// How far each of several pushers has come.
-final class Progress: Sendable {
-    private struct State {
-        var counts: [Int]
-        var leastWhenFirstEnded: Int?
-    }
+/// Values in the order in which they came.
+final class Order: Sendable {
+    private let order = Mutex<[Int]>([])
 
-    private let state: Mutex<State>
+    var values: [Int] { self.order.withLock { $0 } }
 
-    init(pushers: Int) { self.state = Mutex(State(counts: Array(repeating: 0, count: pushers))) }
-
-    func advance(_ pusher: Int) {
-        self.state.withLock { state in
-            state.counts[pusher] += 1
-            if state.counts[pusher] == 40, state.leastWhenFirstEnded == nil {
-                state.leastWhenFirstEnded = state.counts.min()
-            }
-        }
-    }
-
-    /// Pushes of the slowest when the first had done 40.
-    var leastWhenFirstEnded: Int { self.state.withLock { $0.leastWhenFirstEnded ?? 0 } }
+    func append(_ value: Int) { self.order.withLock { $0.append(value) } }
 }

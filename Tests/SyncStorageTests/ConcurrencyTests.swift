@@ -180,7 +180,9 @@ struct ConcurrencyTests {
                     group.addTask {
                         try await storage.withPull(of: space, since: 0) { snapshot in
                             await gate.wait()
-                            return try await snapshot.nextPage()?.count ?? 0
+                            var count = 0
+                            while let page = try await snapshot.nextPage() { count += page.count }
+                            return count
                         }
                     }
                 }
