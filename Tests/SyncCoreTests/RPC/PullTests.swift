@@ -158,7 +158,7 @@ struct PullTests {
         }
     }
 
-    @Test("C29: 1,001 entries are refused; an empty list is no chunks")
+    @Test("PUL-16, C29: 1,001 entries are refused; an empty list is no chunks")
     func entryLimit() async throws {
         try await EngineHarness.run { harness in
             let client = harness.connect(alice)

@@ -158,7 +158,7 @@ struct DispatchTests {
         }
     }
 
-    @Test("C18: a client that closes gets its Close frame echoed and leaves nothing behind")
+    @Test("W-63, C18: a client that closes gets its Close frame echoed and leaves nothing behind")
     func close() async throws {
         try await EngineHarness.run { harness in
             let client = try await harness.subscriber()

@@ -77,7 +77,7 @@ struct LaneTests {
         }
     }
 
-    @Test("R2: a pull sees the effects of every request before it")
+    @Test("W-62, R2: a pull sees the effects of every request before it")
     func seesEarlierRequests() async throws {
         try await EngineHarness.run { harness in
             let client = harness.connect(alice)

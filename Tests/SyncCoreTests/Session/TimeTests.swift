@@ -58,7 +58,7 @@ struct TimeTests {
         }
     }
 
-    @Test("C30: with enforcement a connection closes with 4001 a minute after its token's end")
+    @Test("W-65, C30: with enforcement a connection closes with 4001 a minute after its token's end")
     func expiry() async throws {
         try await EngineHarness.run {
             $0.enforcesTokenExpiry = true
@@ -77,7 +77,7 @@ struct TimeTests {
         }
     }
 
-    @Test("C30: a refresh in time keeps the connection; a token without end never expires")
+    @Test("W-65, C30: a refresh in time keeps the connection; a token without end never expires")
     func expiryRefreshed() async throws {
         try await EngineHarness.run {
             $0.enforcesTokenExpiry = true

@@ -58,7 +58,7 @@ struct WebSocketClientTests {
         }
     }
 
-    @Test("unmasked frames end with 1002")
+    @Test("W-64: unmasked frames end with 1002")
     func unmasked() async throws {
         try await TestServer.run { server in
             let (client, response) = try await RawClient.webSocket(port: server.port)

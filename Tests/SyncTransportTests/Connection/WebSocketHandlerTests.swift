@@ -131,7 +131,7 @@ struct WebSocketHandlerTests {
         #expect(bytes.readBytes(length: 2) == [0x89, 0x80])
     }
 
-    @Test("R4: a peer that is silent for 90 s is dropped")
+    @Test("W-60, R4: a peer that is silent for 90 s is dropped")
     func silence() async throws {
         let harness = try await Harness()
         await harness.advance(.seconds(89))
@@ -143,7 +143,7 @@ struct WebSocketHandlerTests {
         #expect(harness.connection.offer(ByteBuffer()) == .ended)
     }
 
-    @Test("R4: anything at all counts as a sign of life")
+    @Test("W-60, R4: anything at all counts as a sign of life, a Pong included")
     func signsOfLife() async throws {
         let harness = try await Harness()
         for frame in [TestFrame.pong(), TestFrame.ping(), ByteBuffer(bytes: [0x82]), ByteBuffer(bytes: [0x80])] {
@@ -254,7 +254,7 @@ struct WebSocketHandlerTests {
         #expect(await harness.connection.receive() == .ended(.failed))
     }
 
-    @Test("C18: the peer's Close is echoed when the session asks for it")
+    @Test("W-63, C18: the peer's Close is echoed when the session asks for it")
     func echo() async throws {
         let harness = try await Harness()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))

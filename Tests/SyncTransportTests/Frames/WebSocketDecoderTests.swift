@@ -97,7 +97,7 @@ struct WebSocketDecoderTests {
         (TestFrame(opcode: 0x8, payload: [0x03, 0xE8, 0xC3]).bytes, .invalidUTF8),
     ]
 
-    @Test("refuses what RFC 6455 forbids", arguments: forbidden)
+    @Test("W-64: refuses what RFC 6455 forbids", arguments: forbidden)
     func violations(frames: ByteBuffer, violation: WebSocketViolation) {
         #expect(decode(frames).violation == violation)
         #expect(decode(frames, step: 1).violation == violation)
