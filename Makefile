@@ -15,8 +15,8 @@ help:
 	@echo 'make lint      the checks that need no build'
 	@echo 'make autobahn  the public Autobahn fuzzing client against our WebSocket layer'
 
-run: release
-	@exec .build/release/less-sync dev
+run:
+	@Scripts/run
 
 release:
 	@Scripts/install-packages
