@@ -38,7 +38,7 @@ struct HealthCheck: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "healthcheck", abstract: "Ask a running server whether it is healthy; exit 0 or 1.")
 
-    @Option(help: "Address of the health route.")
+    @Option(help: "Address of the server, or of its health route.")
     var url = HealthCheckCommand.defaultURL
 
     func run() async throws {

@@ -104,8 +104,12 @@ struct ProgramTests {
             #expect(FileManager.default.fileExists(atPath: directory + "/data/less-sync.db"))
 
             let url = "http://127.0.0.1:\(port)/health"
-            let check = try Program(["healthcheck", "--url", url])
-            #expect(try await check.waitUntilExit() == 0)
+            for address in [url, "http://127.0.0.1:\(port)", "http://127.0.0.1:\(port)/"] {
+                let check = try Program(["healthcheck", "--url", address])
+                #expect(try await check.waitUntilExit() == 0, "\(address)")
+            }
+            let otherRoute = try Program(["healthcheck", "--url", "http://127.0.0.1:\(port)/nowhere"])
+            #expect(try await otherRoute.waitUntilExit() == 1)
             program.send(SIGTERM)
             #expect(try await program.waitUntilExit() == 0)
             let checkAfter = try Program(["healthcheck", "--url", url])

@@ -7,8 +7,10 @@ import NIOHTTP1
 package enum HealthCheckCommand {
     package static let defaultURL = "http://127.0.0.1:5379/health"
 
+    /// - Parameter url: The health route; a URL without a path means `/health` of that server.
     /// - Returns: 0 for status 200, 1 for everything else.
     package static func run(url: String) async -> Int32 {
+        let url = Self.healthRoute(of: url)
         let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: Self.configuration)
         var failure: String?
         do {
@@ -21,6 +23,13 @@ package enum HealthCheckCommand {
         guard let failure else { return ExitStatus.success }
         Console.error(failure)
         return ExitStatus.failure
+    }
+
+    static func healthRoute(of url: String) -> String {
+        guard let scheme = url.firstRange(of: "://") else { return url }
+        let rest = url[scheme.upperBound...]
+        guard let slash = rest.firstIndex(of: "/") else { return url + "/health" }
+        return rest[slash...] == "/" ? url + "health" : url
     }
 
     private static var configuration: HTTPClient.Configuration {
