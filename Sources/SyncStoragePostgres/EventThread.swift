@@ -52,18 +52,32 @@ final class EventThread: @unchecked Sendable {
     }
 
     /// Runs `work` on the thread, after what was submitted before.
-    func submit(_ work: @escaping @Sendable () -> Void) {
-        let mustSignal = self.inbox.withLock { inbox in
+    ///
+    /// - Returns: False when the thread has been stopped; `work` does not run then.
+    @discardableResult
+    func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
+        self.inbox.withLock { inbox in
+            guard !inbox.isStopping else { return false }
             inbox.work.append(work)
-            defer { inbox.isSignalled = true }
-            return !inbox.isSignalled
+            self.signal(&inbox)
+            return true
         }
-        if mustSignal { cepoll_eventfd_signal(self.wakeUp) }
     }
 
-    /// Ends the thread once everything submitted so far has run. Nothing may be submitted afterwards.
+    /// Ends the thread once everything submitted so far has run.
     func stop() {
-        self.submit { self.inbox.withLock { $0.isStopping = true } }
+        self.inbox.withLock { inbox in
+            guard !inbox.isStopping else { return }
+            inbox.isStopping = true
+            self.signal(&inbox)
+        }
+    }
+
+    /// Under the lock, so that the descriptor cannot have been closed: that happens after `isStopping` was seen.
+    private func signal(_ inbox: inout Inbox) {
+        guard !inbox.isSignalled else { return }
+        inbox.isSignalled = true
+        cepoll_eventfd_signal(self.wakeUp)
     }
 
     // MARK: On the thread
@@ -126,7 +140,7 @@ final class EventThread: @unchecked Sendable {
         for work in work { work() }
     }
 
-    /// There are as many timers as calls in progress, each started and cancelled within milliseconds: a scan is cheap.
+    /// A timer for each connection in use and two for the pool: a scan is cheap.
     private func fireTimers() {
         guard !self.timers.isEmpty else { return }
         let now = ContinuousClock.now

@@ -1,41 +1,52 @@
 import DequeModule
 
-/// A fixed number of permits, handed out in the order in which they were asked for. Pure: whoever holds it resumes the
-/// waiters.
+/// A fixed number of permits, handed out in the order in which they were asked for. Pure: time comes in as a value, and
+/// whoever holds it resumes the waiters and keeps the timer.
 struct PermitQueue<Waiter> {
-    typealias Ticket = UInt64
-
-    private var free: Int
-    private var waiting: Deque<(ticket: Ticket, waiter: Waiter)> = []
-    private var nextTicket: Ticket = 1
-    private(set) var isClosed = false
-    private let permits: Int
-
-    init(permits: Int) {
-        self.free = permits
-        self.permits = permits
-    }
-
     enum Answer {
         case granted
-        /// The waiter is kept until a permit comes back.
-        case waits(Ticket)
+        /// The waiter is kept until a permit comes back or its time is over.
+        ///
+        /// - Parameter startsTimer: Call `expire` at that time; a timer that was asked for before is still running if `nil`.
+        case waits(startsTimer: ContinuousClock.Instant?)
         case refused
+    }
+
+    struct Expiry {
+        /// Have waited as long as they may.
+        var waiters: [Waiter]
+        /// When to call again; `nil` when nobody waits.
+        var next: ContinuousClock.Instant?
+    }
+
+    private let permits: Int
+    private let waitLimit: Duration
+    private var free: Int
+    private var waiting: Deque<(deadline: ContinuousClock.Instant, waiter: Waiter)> = []
+    private var hasTimer = false
+    private(set) var isClosed = false
+
+    init(permits: Int, waitLimit: Duration) {
+        self.permits = permits
+        self.waitLimit = waitLimit
+        self.free = permits
     }
 
     var inUse: Int { self.permits - self.free }
 
     var waitingCount: Int { self.waiting.count }
 
-    mutating func ask(_ waiter: Waiter) -> Answer {
+    mutating func ask(_ waiter: Waiter, at now: ContinuousClock.Instant) -> Answer {
         if self.isClosed { return .refused }
         if self.free > 0 {
             self.free -= 1
             return .granted
         }
-        defer { self.nextTicket += 1 }
-        self.waiting.append((self.nextTicket, waiter))
-        return .waits(self.nextTicket)
+        // All wait equally long: who came first is also the first to give up.
+        let deadline = now + self.waitLimit
+        self.waiting.append((deadline, waiter))
+        defer { self.hasTimer = true }
+        return .waits(startsTimer: self.hasTimer ? nil : deadline)
     }
 
     /// - Returns: The waiter that has the permit now.
@@ -45,10 +56,15 @@ struct PermitQueue<Waiter> {
         return nil
     }
 
-    /// - Returns: The waiter that gives up; `nil` when it has been answered already.
-    mutating func giveUp(_ ticket: Ticket) -> Waiter? {
-        guard let index = self.waiting.firstIndex(where: { $0.ticket == ticket }) else { return nil }
-        return self.waiting.remove(at: index).waiter
+    /// The timer has fired.
+    mutating func expire(at now: ContinuousClock.Instant) -> Expiry {
+        var waiters: [Waiter] = []
+        while let first = self.waiting.first, first.deadline <= now {
+            waiters.append(first.waiter)
+            self.waiting.removeFirst()
+        }
+        self.hasTimer = !self.waiting.isEmpty
+        return Expiry(waiters: waiters, next: self.waiting.first?.deadline)
     }
 
     /// Refuses everything from now on.

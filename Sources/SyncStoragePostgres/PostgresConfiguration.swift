@@ -22,10 +22,21 @@ enum PostgresLimits {
     static let batchPushesMax = 256
     /// Bytes of blobs and DEKs of one transaction; a larger push has one to itself (architecture W2).
     static let batchBytesMax = 8_388_608
+    /// Pushes that wait in queues by space or are being written; further ones wait for room.
+    static let queuedPushesMax = 4_096
+    /// The same in bytes, counted as for a batch.
+    static let queuedBytesMax = 67_108_864
+    /// What a change counts beside its blob and DEK, so that many small ones are no small batch.
+    static let changeOverheadBytes = 64
     /// How often a batch is run that PostgreSQL ends for the sake of another transaction (codes 40001, 40P01).
     static let batchAttemptsMax = 3
     /// Bytes of rows of a pull that wait for its consumer; then the socket is not read.
     static let streamedBytesMax = 524_288
+    /// Rows of a pull that go to its consumer together, when as many have come: enough of them, or bytes.
+    static let streamedChunkRows = 64
+    static let streamedChunkBytes = 65_536
+    /// Time between two lines of log about one outage.
+    static let outageLogInterval: Duration = .seconds(10)
     /// Time that a migration step may take.
     static let migrationTimeLimit: Duration = .seconds(3_600)
 }

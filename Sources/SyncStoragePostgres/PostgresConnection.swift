@@ -1,7 +1,8 @@
 import CLibPQ
-import DequeModule
+import Foundation
 import NIOCore
 import SyncStorage
+import Synchronization
 
 /// One SQL statement with its parameters.
 struct PostgresStatement: Sendable {
@@ -17,14 +18,17 @@ struct PostgresStatement: Sendable {
 
 /// One connection, used by one caller at a time: whoever has it from the pool.
 ///
-/// `@unchecked Sendable`: everything but `thread` and `isUsable` is used on the event thread alone. A statement that fails
+/// `@unchecked Sendable`: everything but `thread` and `usable` is used on the event thread alone. A statement that fails
 /// leaves the connection usable; a lost connection, a broken protocol and a missed deadline do not.
 final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     // Fixed after init.
     let thread: EventThread
 
+    // Guarded by itself.
+    private let usable = Atomic(false)
+
     // Event thread only.
-    private(set) var handle: OpaquePointer?
+    private var handle: OpaquePointer?
     private var watched: Int32?
     private var connecting: Connecting?
     private var request: PostgresRequest?
@@ -32,25 +36,37 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
 
     private struct Connecting {
         let timer: EventThread.TimerID
+        let log: @Sendable (String) -> Void
         let done: (Result<Void, StorageError>) -> Void
     }
 
     private init(thread: EventThread) { self.thread = thread }
 
-    /// - Throws: `.unavailable` when there is no connection within the limit. Why, goes to `log`, without the URL.
+    /// - Throws: `.unavailable` when there is no connection within the limit; why, goes to `log`, without the URL.
+    ///   `.database` when the URL cannot be understood.
     static func connect(
         to url: String, on thread: EventThread, within limit: Duration, log: @escaping @Sendable (String) -> Void
     ) async throws(StorageError) -> PostgresConnection {
+        guard PostgresURL.isUsable(url) else { throw .database(detail: "the connection URL is malformed") }
         let connection = PostgresConnection(thread: thread)
         let result: Result<Void, StorageError> = await withCheckedContinuation { continuation in
-            thread.submit { connection.start(url, within: limit, log: log) { continuation.resume(returning: $0) } }
+            let isRunning = thread.submit {
+                connection.start(url, within: limit, log: log) { continuation.resume(returning: $0) }
+            }
+            if !isRunning { continuation.resume(returning: .failure(.unavailable)) }
         }
         try result.get()
         return connection
     }
 
+    /// False once it is of no more use. May become so at any time.
+    var isUsable: Bool { self.usable.load(ordering: .acquiring) }
+
     /// Closes the connection; a request in progress fails with `.unavailable`.
-    func close() { self.thread.submit { self.fail(.unavailable) } }
+    func close() {
+        self.usable.store(false, ordering: .releasing)
+        self.thread.submit { self.fail(because: "closed") }
+    }
 
     /// Runs statements in one round trip and one implicit transaction, unless they say otherwise. After a failure the
     /// later ones are skipped.
@@ -60,10 +76,11 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         _ statements: [PostgresStatement], within limit: Duration
     ) async throws(PostgresFailure) -> [PostgresRows] {
         let result: Result<[PostgresRows], PostgresFailure> = await withCheckedContinuation { continuation in
-            self.thread.submit {
+            let isRunning = self.thread.submit {
                 self.begin(
                     PostgresRequest(statements, stream: nil) { continuation.resume(returning: $0) }, within: limit)
             }
+            if !isRunning { continuation.resume(returning: .failure(.unavailable)) }
         }
         return try result.get()
     }
@@ -72,9 +89,10 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     ///
     /// - Parameter limit: Longest time without a row while the consumer waits for one.
     func stream(_ statement: PostgresStatement, to stream: RowStream, within limit: Duration) {
-        self.thread.submit {
+        let isRunning = self.thread.submit {
             self.begin(PostgresRequest([statement], stream: stream) { stream.finish($0.map { _ in }) }, within: limit)
         }
+        if !isRunning { stream.finish(.failure(.unavailable)) }
     }
 
     /// Continues to read after `RowStream` was full.
@@ -86,42 +104,41 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         _ url: String, within limit: Duration, log: @escaping @Sendable (String) -> Void,
         _ done: @escaping (Result<Void, StorageError>) -> Void
     ) {
-        // libpq's own complaint about a URL quotes it, password and all.
-        guard let options = PQconninfoParse(url, nil) else {
-            log("the connection URL is malformed")
-            return done(.failure(.unavailable))
+        let timer = self.thread.startTimer(at: .now + limit) { [self] in self.fail(because: "no connection in time") }
+        self.connecting = Connecting(timer: timer, log: log, done: done)
+        // libpq looks the host's name up and may wait long for that: on a thread of its own, as this one waits for nobody.
+        Thread.detachNewThread {
+            nonisolated(unsafe) let handle = PQconnectStart(url)
+            let isRunning = self.thread.submit { self.started(handle) }
+            if !isRunning { PQfinish(handle) }
         }
-        PQconninfoFree(options)
-        guard let handle = PQconnectStart(url) else { return done(.failure(.unavailable)) }
+    }
+
+    private func started(_ handle: OpaquePointer?) {
+        guard self.connecting != nil else { return PQfinish(handle) }
+        guard let handle else { return self.fail(because: "out of memory") }
         self.handle = handle
-        let timer = self.thread.startTimer(at: .now + limit) { [self] in
-            log("no connection in time")
-            self.fail(.unavailable)
-        }
-        self.connecting = Connecting(timer: timer) { result in
-            if case .failure = result { log(Self.message(of: handle)) }
-            done(result)
-        }
-        guard PQstatus(handle) != CONNECTION_BAD else { return self.fail(.unavailable) }
+        guard PQstatus(handle) != CONNECTION_BAD else { return self.fail(because: nil) }
         self.watch(readable: false, writable: true)
     }
 
     private func pollConnecting() {
         guard let handle = self.handle else { return }
-        let status = PQconnectPoll(handle)
-        // libpq may have gone on to another address, with another socket.
-        switch status {
+        // libpq may close this socket and go on to another address, whose socket may have the same number.
+        if let watched = self.watched.take() { self.thread.forget(watched) }
+        switch PQconnectPoll(handle) {
         case PGRES_POLLING_READING: self.watch(readable: true, writable: false)
         case PGRES_POLLING_WRITING: self.watch(readable: false, writable: true)
         case PGRES_POLLING_OK:
             guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else {
-                return self.fail(.unavailable)
+                return self.fail(because: nil)
             }
             self.watch(readable: true, writable: false)
             guard let connecting = self.connecting.take() else { return }
             self.thread.cancelTimer(connecting.timer)
+            self.usable.store(true, ordering: .releasing)
             connecting.done(.success(()))
-        default: self.fail(.unavailable)
+        default: self.fail(because: nil)
         }
     }
 
@@ -132,13 +149,13 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         self.request = request
         request.limit = limit
         self.startTimer(of: request)
-        guard request.send(on: handle, prepared: self.prepared) else { return self.fail(.unavailable) }
+        guard request.send(on: handle, prepared: self.prepared) else { return self.fail() }
         self.advance()
     }
 
     private func startTimer(of request: PostgresRequest) {
         self.cancelTimer(of: request)
-        request.timer = self.thread.startTimer(at: .now + request.limit) { [self] in self.fail(.unavailable) }
+        request.timer = self.thread.startTimer(at: .now + request.limit) { [self] in self.fail() }
     }
 
     private func cancelTimer(of request: PostgresRequest) {
@@ -150,8 +167,8 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         guard let handle = self.handle else { return }
         if readable || broken {
             // Also tells a connection that the server has closed while nothing was asked of it.
-            guard PQconsumeInput(handle) == 1 else { return self.fail(.unavailable) }
-            if self.request == nil, broken { return self.fail(.unavailable) }
+            guard PQconsumeInput(handle) == 1 else { return self.fail() }
+            if self.request == nil, broken { return self.fail() }
         }
         self.advance()
     }
@@ -160,7 +177,7 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     private func advance() {
         guard let handle = self.handle else { return }
         let flushed = PQflush(handle)
-        guard flushed >= 0 else { return self.fail(.unavailable) }
+        guard flushed >= 0 else { return self.fail() }
         guard let request = self.request else { return self.watch(readable: true, writable: flushed == 1) }
         switch request.take(from: handle) {
         case .waiting:
@@ -170,7 +187,7 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
             // How long its consumer may take is not for the database to say.
             self.cancelTimer(of: request)
             self.watch(readable: false, writable: flushed == 1)
-        case .broken: self.fail(.unavailable)
+        case .broken: self.fail()
         case .done:
             self.request = nil
             self.prepared.formUnion(request.newlyPrepared)
@@ -189,32 +206,22 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         self.thread.watch(socket, readable: readable, writable: writable, self)
     }
 
-    private func fail(_ error: StorageError) {
-        guard let handle = self.handle.take() else { return }
+    /// Nothing is asked of the connection any more; whoever waits for it is told.
+    ///
+    /// - Parameter reason: Why it could not be made; `nil` when libpq knows.
+    private func fail(because reason: String? = nil) {
+        self.usable.store(false, ordering: .releasing)
         if let watched = self.watched.take() { self.thread.forget(watched) }
+        let handle = self.handle.take()
         if let connecting = self.connecting.take() {
             self.thread.cancelTimer(connecting.timer)
-            connecting.done(.failure(error))
+            connecting.log(reason ?? PostgresURL.reason(of: handle))
+            connecting.done(.failure(.unavailable))
         }
         if let request = self.request.take() {
             self.cancelTimer(of: request)
             request.fail(.unavailable)
         }
-        PQfinish(handle)
-    }
-
-    /// The first line: later ones may quote what was sent.
-    private static func message(of handle: OpaquePointer) -> String {
-        let text = PQerrorMessage(handle).map { String(cString: $0) } ?? ""
-        return text.split(separator: "\n").first.map(String.init) ?? "no reason given"
-    }
-}
-
-extension PostgresConnection {
-    /// False once it is of no more use. For the pool, between two callers.
-    func isUsable() async -> Bool {
-        await withCheckedContinuation { continuation in
-            self.thread.submit { continuation.resume(returning: self.handle != nil && self.request == nil) }
-        }
+        if let handle { PQfinish(handle) }
     }
 }

@@ -8,26 +8,20 @@ import Synchronization
 /// new one.
 final class PostgresPool: Sendable {
     private typealias Waiter = CheckedContinuation<Bool, Never>
+    private typealias Queue = any WritableKeyPath<State, PermitQueue<Waiter>> & Sendable
 
     private struct State {
         var permits: PermitQueue<Waiter>
         var pullPermits: PermitQueue<Waiter>
+        /// The last one given back is used first.
         var idle: [PostgresConnection] = []
         /// Those that pulls have.
         var pulling: [ObjectIdentifier: PostgresConnection] = [:]
         var closing: CheckedContinuation<Void, Never>?
-        /// `close()` has come to its end.
-        var hasClosed = false
-        var isStopped = false
+        /// Since when failures to connect are in the log; `nil` while PostgreSQL answers.
+        var outage: (began: ContinuousClock.Instant, lastLogged: ContinuousClock.Instant)?
 
         var isIdleButForPulls: Bool { self.permits.inUse <= self.pulling.count }
-
-        /// Whether the caller is to stop the event thread: once, when no connection is lent any more.
-        mutating func takesStop() -> Bool {
-            guard self.permits.isClosed, self.permits.inUse == 0, !self.isStopped else { return false }
-            self.isStopped = true
-            return true
-        }
     }
 
     // Fixed after init.
@@ -42,10 +36,11 @@ final class PostgresPool: Sendable {
         self.configuration = configuration
         self.thread = thread
         self.logger = logger
+        let limit = configuration.waitLimit
         self.state = Mutex(
             State(
-                permits: PermitQueue(permits: max(1, configuration.poolSize)),
-                pullPermits: PermitQueue(permits: max(1, configuration.poolSize - 2))))
+                permits: PermitQueue(permits: max(1, configuration.poolSize), waitLimit: limit),
+                pullPermits: PermitQueue(permits: max(1, configuration.poolSize - 2), waitLimit: limit)))
     }
 
     var isClosed: Bool { self.state.withLock { $0.permits.isClosed } }
@@ -67,14 +62,8 @@ final class PostgresPool: Sendable {
     ) async throws(Failure) -> Result {
         let connection: PostgresConnection
         do { connection = try await self.acquire() } catch { throw unavailable(error) }
-        do {
-            let result = try await body(connection)
-            await self.release(connection)
-            return result
-        } catch {
-            await self.release(connection)
-            throw error
-        }
+        defer { self.release(connection) }
+        return try await body(connection)
     }
 
     /// As `withConnection`, for a pull: at most pool size − 2 at once (docs/contract/storage.md Δ-S14).
@@ -96,8 +85,8 @@ final class PostgresPool: Sendable {
             }, unavailable: { $0 })
     }
 
-    /// Refuses new callers, ends open pulls, waits for everybody else who has a connection, and closes all. The event
-    /// thread ends with the last connection.
+    /// Refuses new callers, cuts off open pulls, waits for everybody else who has a connection, and closes all. The event
+    /// thread ends too.
     func close() async {
         let (waiters, pulling) = self.state.withLock { state in
             (state.permits.close() + state.pullPermits.close(), Array(state.pulling.values))
@@ -112,13 +101,12 @@ final class PostgresPool: Sendable {
             }
             if isIdle { continuation.resume() }
         }
-        let (idle, isLast) = self.state.withLock { state in
+        let idle = self.state.withLock { state in
             defer { state.idle = [] }
-            state.hasClosed = true
-            return (state.idle, state.takesStop())
+            return state.idle
         }
         for connection in idle { connection.close() }
-        if isLast { self.thread.stop() }
+        self.thread.stop()
     }
 
     // MARK: - Connections
@@ -126,65 +114,80 @@ final class PostgresPool: Sendable {
     private func acquire() async throws(StorageError) -> PostgresConnection {
         try await self.wait(for: \.permits)
         while let idle = self.state.withLock({ $0.idle.popLast() }) {
-            if await idle.isUsable() { return idle }
+            if idle.isUsable { return idle }
         }
         do {
-            return try await PostgresConnection.connect(
+            let connection = try await PostgresConnection.connect(
                 to: self.configuration.url, on: self.thread, within: self.configuration.waitLimit
-            ) { [logger] reason in
-                logger.error("Cannot connect to PostgreSQL", metadata: ["reason": "\(reason)"])
-            }
+            ) { [self] in self.noteFailure($0) }
+            self.noteSuccess()
+            return connection
         } catch {
             self.giveBack(\.permits)
             throw error
         }
     }
 
-    private func release(_ connection: PostgresConnection) async {
-        if await connection.isUsable() {
-            let isKept = self.state.withLock { state in
-                if state.permits.isClosed { return false }
-                state.idle.append(connection)
-                return true
-            }
-            if !isKept { connection.close() }
-        } else {
-            connection.close()
+    private func release(_ connection: PostgresConnection) {
+        let isKept = self.state.withLock { state in
+            guard connection.isUsable, !state.permits.isClosed else { return false }
+            state.idle.append(connection)
+            return true
         }
+        if !isKept { connection.close() }
         self.giveBack(\.permits)
+    }
+
+    // MARK: - Outages
+
+    /// Every caller of an outage fails to connect: one line of log in ten seconds tells of all.
+    private func noteFailure(_ reason: String) {
+        let isLogged = self.state.withLock { state in
+            let now = ContinuousClock.now
+            if let outage = state.outage, outage.lastLogged + PostgresLimits.outageLogInterval > now { return false }
+            state.outage = (state.outage?.began ?? now, now)
+            return true
+        }
+        if isLogged { self.logger.error("Cannot connect to PostgreSQL", metadata: ["reason": "\(reason)"]) }
+    }
+
+    private func noteSuccess() {
+        guard let outage = self.state.withLock({ $0.outage.take() }) else { return }
+        let duration = outage.began.duration(to: .now)
+        self.logger.info("PostgreSQL answers again", metadata: ["outage_ms": "\(duration / .milliseconds(1))"])
     }
 
     // MARK: - Permits
 
-    private func wait(for queue: any WritableKeyPath<State, PermitQueue<Waiter>> & Sendable) async throws(StorageError)
-    {
+    private func wait(for queue: Queue) async throws(StorageError) {
         let isGranted = await withCheckedContinuation { (waiter: Waiter) in
-            switch self.state.withLock({ $0[keyPath: queue].ask(waiter) }) {
+            switch self.state.withLock({ $0[keyPath: queue].ask(waiter, at: .now) }) {
             case .granted: waiter.resume(returning: true)
             case .refused: waiter.resume(returning: false)
-            case .waits(let ticket):
-                let limit = self.configuration.waitLimit
-                self.thread.submit { [self] in
-                    _ = self.thread.startTimer(at: .now + limit) {
-                        let waiter = self.state.withLock { $0[keyPath: queue].giveUp(ticket) }
-                        waiter?.resume(returning: false)
-                    }
-                }
+            case .waits(startsTimer: let due):
+                // A thread that has been stopped has no waiters: closing refuses them first.
+                if let due { self.thread.submit { self.expireWaiters(of: queue, at: due) } }
             }
         }
         guard isGranted else { throw .unavailable }
     }
 
-    private func giveBack(_ queue: any WritableKeyPath<State, PermitQueue<Waiter>> & Sendable) {
-        let (next, closing, isLast) = self.state.withLock { state in
+    /// On the event thread.
+    private func expireWaiters(of queue: Queue, at due: ContinuousClock.Instant) {
+        _ = self.thread.startTimer(at: due) { [self] in
+            let expiry = self.state.withLock { $0[keyPath: queue].expire(at: .now) }
+            for waiter in expiry.waiters { waiter.resume(returning: false) }
+            if let next = expiry.next { self.expireWaiters(of: queue, at: next) }
+        }
+    }
+
+    private func giveBack(_ queue: Queue) {
+        let (next, closing) = self.state.withLock { state in
             let next = state[keyPath: queue].giveBack()
             let isIdle = state.permits.isClosed && state.isIdleButForPulls
-            // Before `close()` has come to its end it stops the thread itself.
-            let isLast = isIdle && state.closing == nil && state.hasClosed && state.takesStop()
-            return (next, isIdle ? state.closing.take() : nil, isLast)
+            return (next, isIdle ? state.closing.take() : nil)
         }
         next?.resume(returning: true)
         closing?.resume()
-        if isLast { self.thread.stop() }
     }
 }

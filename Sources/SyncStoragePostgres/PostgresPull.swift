@@ -1,3 +1,4 @@
+import DequeModule
 import NIOCore
 package import SyncProtocol
 package import SyncStorage
@@ -69,6 +70,14 @@ enum PullQuery {
         [
             PostgresStatement(
                 name: "begin_pull", sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            // To read a whole table and sort it may look cheaper, and would hold back the first row and take memory.
+            PostgresStatement(
+                name: "pull_plans",
+                sql: """
+                    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+                        set_config('enable_sort', 'off', true),
+                        set_config('plan_cache_mode', 'force_generic_plan', true)
+                    """),
             PostgresStatement(
                 name: "pull_meta",
                 sql: """
@@ -87,7 +96,7 @@ enum PullQuery {
         let kind = recordsOnly ? "records" : "all"
         return PostgresStatement(
             name: "pull_\(kind)_\(live ? "live" : "changed")",
-            sql: recordsOnly ? Self.records(live: live) + " ORDER BY cursor, id" : Self.all(live: live),
+            sql: recordsOnly ? Self.records(live: live) : Self.all(live: live),
             parameters: [PostgresValue.id(space), PostgresValue.int8(since)])
     }
 
@@ -102,18 +111,24 @@ enum PullQuery {
         SELECT 0 AS kind, cursor, id, blob AS bytes_1, wrapped_dek AS bytes_2, deleted,
             NULL::uuid AS record_id, NULL::int8 AS size, NULL::int4 AS chain_seq, NULL::bytea AS bytes_3
         FROM records WHERE space_id = $1::uuid AND cursor > $2::int8\(live ? " AND NOT deleted" : "")
+        ORDER BY cursor, id
         """
     }
 
+    /// Each part is in order by itself, so that all can be merged. The id of a member is null, in words that PostgreSQL does
+    /// not see through: a constant would be left out of the order of its part, and the part be sorted again.
     private static func all(live: Bool) -> String {
         """
-        \(Self.records(live: live))
+        (\(Self.records(live: live)))
         UNION ALL
-        SELECT 1, cursor, NULL::uuid, entry_hash, prev_hash, false, NULL, NULL, chain_seq, payload
+        (SELECT 1, cursor, CASE WHEN chain_seq < 0 THEN space_id END AS id, entry_hash, prev_hash, false,
+            NULL::uuid, NULL::int8, chain_seq, payload
         FROM members WHERE space_id = $1::uuid AND cursor > $2::int8
+        ORDER BY cursor, id)
         UNION ALL
-        SELECT 2, cursor, id, NULL, wrapped_dek, deleted, record_id, size, NULL, NULL
+        (SELECT 2, cursor, id, NULL::bytea, wrapped_dek, deleted, record_id, size, NULL::int4, NULL::bytea
         FROM files WHERE space_id = $1::uuid AND cursor > $2::int8\(live ? " AND NOT deleted" : "")
+        ORDER BY cursor, id)
         ORDER BY cursor, id
         """
     }
@@ -157,9 +172,8 @@ private final class PostgresPull: PullSnapshot {
     private let stream: RowStream
 
     private struct State {
-        /// Rows taken from the stream, and the first that has not been handed over.
-        var rows: [PostgresRows] = []
-        var next = 0
+        /// Rows taken from the stream and not handed over, a page at most in each.
+        var chunks: Deque<PostgresRows> = []
         var isDrained = false
         var failure: StorageError?
     }
@@ -188,15 +202,12 @@ private final class PostgresPull: PullSnapshot {
         if let failure = self.state.withLock({ $0.failure }) { throw failure }
         if self.pool.isClosed { throw .unavailable }
         do {
-            if self.state.withLock({ $0.next == $0.rows.count && !$0.isDrained }) {
-                guard let (rows, mustResume) = try await self.stream.next() else {
+            if self.state.withLock({ $0.chunks.isEmpty && !$0.isDrained }) {
+                guard let (chunks, mustResume) = try await self.stream.next() else {
                     self.state.withLock { $0.isDrained = true }
                     return nil
                 }
-                self.state.withLock { state in
-                    state.rows = rows
-                    state.next = 0
-                }
+                self.state.withLock { $0.chunks = Deque(chunks) }
                 if mustResume { self.connection.resumeReading() }
             }
             let page = try self.takePage()
@@ -209,21 +220,26 @@ private final class PostgresPull: PullSnapshot {
     }
 
     private func takePage() throws(StorageError) -> [PullEntry] {
-        let rows = self.state.withLock { state -> ArraySlice<PostgresRows> in
+        let chunks = self.state.withLock { state in
+            var taken: [PostgresRows] = []
+            var rows = 0
             var bytes = 0
-            var end = state.next
-            while end < state.rows.count, end - state.next < Limits.pullBufferedEntriesMax,
-                bytes < Limits.pullPageBytesMax
+            while let chunk = state.chunks.first,
+                taken.isEmpty
+                    || rows + chunk.count <= Limits.pullBufferedEntriesMax && bytes < Limits.pullPageBytesMax
             {
-                bytes += state.rows[end].byteCount
-                end += 1
+                rows += chunk.count
+                bytes += chunk.byteCount
+                taken.append(chunk)
+                state.chunks.removeFirst()
             }
-            defer { state.next = end }
-            return state.rows[state.next..<end]
+            return taken
         }
         var page: [PullEntry] = []
-        page.reserveCapacity(rows.count)
-        for row in rows { page.append(try PullQuery.entry(0, of: row)) }
+        page.reserveCapacity(chunks.reduce(0) { $0 + $1.count })
+        for chunk in chunks {
+            for row in 0..<chunk.count { page.append(try PullQuery.entry(row, of: chunk)) }
+        }
         return page
     }
 }

@@ -55,6 +55,8 @@ final class PostgresRequest {
     private var done: ((Result<[PostgresRows], PostgresFailure>) -> Void)?
     private var steps: Deque<Step> = []
     private var rows: [PostgresRows] = []
+    /// Rows that have come and have not been passed on.
+    private var chunk = PostgresRowsBuilder()
     private var failure: PostgresFailure?
     private(set) var isStreaming = false
 
@@ -128,11 +130,15 @@ final class PostgresRequest {
 
     func take(from handle: OpaquePointer) -> Progress {
         while true {
-            if self.stream?.isFull == true { return .full }
-            if self.stream != nil, !self.isStreaming, self.steps.count == 1 {
-                self.isStreaming = PQsetSingleRowMode(handle) == 1
+            if let stream = self.stream {
+                if self.chunk.isWholePage { stream.append(self.chunk.take()) }
+                if stream.isFull { return .full }
+                if !self.isStreaming, self.steps.count == 1 { self.isStreaming = PQsetSingleRowMode(handle) == 1 }
             }
-            guard PQisBusy(handle) == 0 else { return PQstatus(handle) == CONNECTION_BAD ? .broken : .waiting }
+            guard PQisBusy(handle) == 0 else {
+                if self.chunk.count > 0 { self.stream?.append(self.chunk.take()) }
+                return PQstatus(handle) == CONNECTION_BAD ? .broken : .waiting
+            }
             guard let result = PQgetResult(handle) else {
                 // The end of one step.
                 if self.steps.isEmpty { return .broken }
@@ -144,10 +150,14 @@ final class PostgresRequest {
             case PGRES_PIPELINE_SYNC: return self.steps.isEmpty ? .done : .broken
             case PGRES_PIPELINE_ABORTED: continue
             case PGRES_COMMAND_OK: self.commandEnded()
-            case PGRES_SINGLE_TUPLE: self.stream?.append(Self.rows(of: result))
+            case PGRES_SINGLE_TUPLE: self.chunk.append(result)
             case PGRES_TUPLES_OK:
-                if self.isStreaming { continue }
-                self.rows.append(Self.rows(of: result))
+                self.chunk.append(result)
+                if let stream = self.stream {
+                    if self.chunk.count > 0 { stream.append(self.chunk.take()) }
+                } else {
+                    self.rows.append(self.chunk.take())
+                }
             default: self.failure = self.failure ?? Self.failure(of: result)
             }
         }
@@ -161,36 +171,51 @@ final class PostgresRequest {
         }
     }
 
-    private static func rows(of result: OpaquePointer) -> PostgresRows {
-        let count = PQntuples(result)
-        let columns = PQnfields(result)
-        var size = 0
-        for row in 0..<count {
-            for column in 0..<columns { size += Int(PQgetlength(result, row, column)) }
-        }
-        var values = ByteBufferAllocator().buffer(capacity: size)
-        var bounds: [(start: Int, end: Int)] = []
-        bounds.reserveCapacity(Int(count * columns))
-        for row in 0..<count {
-            for column in 0..<columns {
-                guard PQgetisnull(result, row, column) == 0, let value = PQgetvalue(result, row, column) else {
-                    bounds.append((-1, -1))
-                    continue
-                }
-                let start = values.writerIndex
-                values.writeBytes(UnsafeRawBufferPointer(start: value, count: Int(PQgetlength(result, row, column))))
-                bounds.append((start, values.writerIndex))
-            }
-        }
-        let types = (0..<columns).map { PQftype(result, $0) }
-        return PostgresRows(values: values, bounds: bounds, types: types)
-    }
-
     private static func failure(of result: OpaquePointer) -> PostgresFailure {
         func field(_ code: UnicodeScalar) -> String? {
             PQresultErrorField(result, Int32(code.value)).map { String(cString: $0) }
         }
         guard let code = field("C") else { return .unavailable }
         return .statement(code: code, message: field("M") ?? "no message")
+    }
+}
+
+/// Rows copied out of results of libpq into one buffer.
+struct PostgresRowsBuilder {
+    private var values = ByteBuffer()
+    private var bounds: [(start: Int, end: Int)] = []
+    private var types: [UInt32] = []
+    private(set) var count = 0
+
+    /// Whether it is worth while to pass the rows on although more have come.
+    var isWholePage: Bool {
+        self.count >= PostgresLimits.streamedChunkRows || self.values.readableBytes >= PostgresLimits.streamedChunkBytes
+    }
+
+    /// - Parameter result: Of the same statement as the ones before.
+    mutating func append(_ result: OpaquePointer) {
+        let rows = PQntuples(result)
+        let columns = PQnfields(result)
+        if self.types.isEmpty { self.types = (0..<columns).map { PQftype(result, $0) } }
+        self.bounds.reserveCapacity(self.bounds.count + Int(rows * columns))
+        for row in 0..<rows {
+            for column in 0..<columns {
+                guard PQgetisnull(result, row, column) == 0, let value = PQgetvalue(result, row, column) else {
+                    self.bounds.append((-1, -1))
+                    continue
+                }
+                let start = self.values.writerIndex
+                let length = Int(PQgetlength(result, row, column))
+                self.values.writeBytes(UnsafeRawBufferPointer(start: value, count: length))
+                self.bounds.append((start, self.values.writerIndex))
+            }
+        }
+        self.count += Int(rows)
+    }
+
+    /// What there is; nothing is left.
+    mutating func take() -> PostgresRows {
+        defer { self = PostgresRowsBuilder() }
+        return PostgresRows(values: self.values, bounds: self.bounds, types: self.types)
     }
 }

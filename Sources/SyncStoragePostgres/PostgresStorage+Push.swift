@@ -25,7 +25,6 @@ struct PushState {
 /// A caller of `push` and where its outcome goes.
 final class PushWaiter: Sendable {
     let settle: @Sendable (Result<PushOutcome, StorageError>) -> Void
-    /// `nil` for the caller that leads from the start.
     private let continuation: CheckedContinuation<PushState.Role, Never>
 
     init(
@@ -47,17 +46,15 @@ extension PostgresStorage {
         let role = await withCheckedContinuation { (continuation: CheckedContinuation<PushState.Role, Never>) in
             let waiter = PushWaiter(committed, continuation)
             let now = ContinuousClock.now
-            let entry = PushScheduler.Entry(
-                push: push, bytes: push.byteCount, deadline: now + self.configuration.waitLimit, waiter: waiter)
-            let (isClosed, batch) = self.pushes.withLock { state -> (Bool, PushScheduler<PushWaiter>.Batch?) in
-                if state.scheduler.isClosed { return (true, nil) }
-                return (false, state.scheduler.add(entry, at: now))
+            let entry = PushScheduler.Entry(push, deadline: now + self.configuration.waitLimit, waiter: waiter)
+            let batches = self.pushes.withLock { state in
+                state.scheduler.isClosed ? nil : state.scheduler.add(entry, at: now)
             }
-            if isClosed {
+            if batches == nil {
                 committed(.failure(.unavailable))
                 waiter.resume(.settled)
             }
-            if let batch { self.start(batch) }
+            for batch in batches ?? [] { self.start(batch) }
         }
         guard case .leads(let batch) = role else { return }
         await self.lead(batch)
@@ -95,12 +92,11 @@ extension PostgresStorage {
     private func lead(_ batch: PushScheduler<PushWaiter>.Batch) async {
         for entry in batch.expired { entry.waiter.settle(.failure(.unavailable)) }
         if !batch.entries.isEmpty { await self.run(batch.entries) }
-        let (next, closing) = self.pushes.withLock {
-            state -> (PushScheduler<PushWaiter>.Batch?, CheckedContinuation<Void, Never>?) in
+        let (next, closing) = self.pushes.withLock { state in
             let next = state.scheduler.finished(batch, at: .now)
             return (next, state.scheduler.isClosed && state.scheduler.isIdle ? state.closing.take() : nil)
         }
-        if let next { self.start(next) }
+        for batch in next { self.start(batch) }
         closing?.resume()
         // The leader is this very caller.
         let leader = (batch.entries.first ?? batch.expired.first)?.waiter
@@ -118,7 +114,8 @@ extension PostgresStorage {
             for (entry, outcome) in zip(entries, outcomes) { entry.waiter.settle(outcome) }
         } catch {
             guard case .database = error, entries.count > 1 else {
-                self.logger.error("PostgreSQL push failed", metadata: ["error": "\(error)"])
+                // Of an outage the pool tells, once for all.
+                if error != .unavailable { self.logger.error("A push failed", metadata: ["error": "\(error)"]) }
                 for entry in entries { entry.waiter.settle(.failure(error)) }
                 return
             }
@@ -142,15 +139,6 @@ extension PostgresStorage {
             }
         }
         throw .unavailable
-    }
-}
-
-extension Push {
-    /// Blobs and DEKs.
-    fileprivate var byteCount: Int {
-        self.changes.changes.reduce(0) {
-            $0 + ($1.blob?.readableBytes ?? 0) + ($1.wrappedDEK?.readableBytes ?? 0)
-        }
     }
 }
 

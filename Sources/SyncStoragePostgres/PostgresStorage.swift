@@ -36,8 +36,11 @@ package final class PostgresStorage: Storage {
         self.configuration = configuration
         self.logger = logger
         self.pool = PostgresPool(configuration, thread: thread, logger: logger)
-        self.pushes = Mutex(PushState(writers: max(1, configuration.poolSize / 2)))
+        self.pushes = Mutex(PushState(writers: Self.writers(of: configuration.poolSize)))
     }
+
+    /// Half of the pool, and two at least: one space whose lock another program holds must not stop the others.
+    private static func writers(of poolSize: Int) -> Int { max(min(2, poolSize), poolSize / 2) }
 
     /// Lends the migrator a connection of a storage that is not opened yet.
     package static func withMigrator<Result: Sendable>(

@@ -6,14 +6,25 @@ import SyncStorage
 ///
 /// A space has one transaction in flight at a time, so that its cursors are reported in order. A push for an idle space
 /// starts at once while a writer is free; otherwise it waits, and the next free writer takes all that waits, of several
-/// spaces, up to the limits of a batch.
+/// spaces when there are more of them than free writers, up to the limits of a batch. Beyond the limits of the queue a
+/// push waits for room first, in the order of arrival.
 struct PushScheduler<Waiter: Sendable>: Sendable {
     struct Entry: Sendable {
-        var push: Push
-        var bytes: Int
+        let push: Push
+        let waiter: Waiter
+        /// What it counts in the queue and in a batch: blobs, DEKs, and a share for each change.
+        let bytes: Int
         /// When it is no longer worth while to begin with it.
-        var deadline: ContinuousClock.Instant
-        var waiter: Waiter
+        let deadline: ContinuousClock.Instant
+
+        init(_ push: Push, deadline: ContinuousClock.Instant, waiter: Waiter) {
+            self.push = push
+            self.waiter = waiter
+            self.bytes =
+                push.changes.payloadBytes + push.changes.changes.count * PostgresLimits.changeOverheadBytes
+                + (push.creator?.utf8.count ?? 0)
+            self.deadline = deadline
+        }
     }
 
     struct Batch: Sendable {
@@ -21,6 +32,8 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
         var entries: [Entry] = []
         /// Waited longer than they may; nothing was done for them. They came before `entries` of their space.
         var expired: [Entry] = []
+
+        fileprivate var bytes = 0
 
         var isEmpty: Bool { self.entries.isEmpty && self.expired.isEmpty }
     }
@@ -33,6 +46,11 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
     private var spaces: [SpaceID: SpaceQueue] = [:]
     /// Spaces that wait for a writer, in the order of their first push.
     private var ready: Deque<SpaceID> = []
+    /// Pushes for which there is no room in the queues of the spaces.
+    private var outside: Deque<Entry> = []
+    /// Of the pushes that are in a queue or in a batch.
+    private var admittedCount = 0
+    private var admittedBytes = 0
     private var writersFree: Int
     private let writers: Int
     private(set) var isClosed = false
@@ -43,26 +61,30 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
         self.writersFree = writers
     }
 
-    var isIdle: Bool { self.writersFree == self.writers && self.ready.isEmpty }
+    var isIdle: Bool { self.count == 0 && self.writersFree == self.writers }
 
     /// Pushes that have not been reported.
-    private(set) var count = 0
+    var count: Int { self.admittedCount + self.outside.count }
 
-    /// - Returns: A batch to run now, with the new push alone in it; `nil` when it waits.
-    mutating func add(_ entry: Entry, at now: ContinuousClock.Instant) -> Batch? {
-        let space = entry.push.space
-        self.count += 1
-        self.spaces[space, default: SpaceQueue()].waiting.append(entry)
-        if self.spaces[space]?.isInFlight == false, self.spaces[space]?.waiting.count == 1 { self.ready.append(space) }
-        return self.nextBatch(at: now)
+    /// Adds a push at the end.
+    ///
+    /// - Returns: Batches to run now, one at most; none when the push waits.
+    mutating func add(_ entry: Entry, at now: ContinuousClock.Instant) -> [Batch] {
+        self.outside.append(entry)
+        return self.nextBatches(at: now)
     }
 
-    /// The batch has been reported.
+    /// The batch has been reported: its writer is free.
     ///
-    /// - Returns: The next batch for its writer.
-    mutating func finished(_ batch: Batch, at now: ContinuousClock.Instant) -> Batch? {
-        for space in Set((batch.entries + batch.expired).map(\.push.space)) {
-            guard var queue = self.spaces[space] else { continue }
+    /// - Returns: Batches to run now.
+    mutating func finished(_ batch: Batch, at now: ContinuousClock.Instant) -> [Batch] {
+        for entries in [batch.entries, batch.expired] {
+            self.admittedCount -= entries.count
+            self.admittedBytes -= entries.reduce(0) { $0 + $1.bytes }
+        }
+        for entry in batch.expired + batch.entries {
+            let space = entry.push.space
+            guard var queue = self.spaces[space], queue.isInFlight else { continue }
             queue.isInFlight = false
             if queue.waiting.isEmpty {
                 self.spaces[space] = nil
@@ -71,31 +93,52 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
                 self.ready.append(space)
             }
         }
-        self.count -= batch.entries.count + batch.expired.count
         self.writersFree += 1
-        return self.nextBatch(at: now)
+        return self.nextBatches(at: now)
     }
 
     /// Refuses nothing by itself: the owner adds no more pushes.
     mutating func close() { self.isClosed = true }
 
-    private mutating func nextBatch(at now: ContinuousClock.Instant) -> Batch? {
-        guard self.writersFree > 0 else { return nil }
-        var batch = Batch()
-        var bytes = 0
-        while let space = self.ready.first, batch.entries.count < PostgresLimits.batchPushesMax {
-            let taken = self.take(from: space, into: &batch, &bytes, at: now)
-            guard taken else { break }
-            self.ready.removeFirst()
+    private mutating func admit() {
+        while let entry = self.outside.first,
+            self.admittedCount < PostgresLimits.queuedPushesMax,
+            self.admittedBytes + entry.bytes <= PostgresLimits.queuedBytesMax || self.admittedCount == 0
+        {
+            self.outside.removeFirst()
+            self.admittedCount += 1
+            self.admittedBytes += entry.bytes
+            let space = entry.push.space
+            self.spaces[space, default: SpaceQueue()].waiting.append(entry)
+            if let queue = self.spaces[space], !queue.isInFlight, queue.waiting.count == 1 { self.ready.append(space) }
         }
-        guard !batch.isEmpty else { return nil }
-        self.writersFree -= 1
+    }
+
+    private mutating func nextBatches(at now: ContinuousClock.Instant) -> [Batch] {
+        self.admit()
+        var batches: [Batch] = []
+        while self.writersFree > 0, !self.ready.isEmpty {
+            self.writersFree -= 1
+            batches.append(self.nextBatch(at: now))
+        }
+        return batches
+    }
+
+    /// One space while there is a writer for each that is ready, else as many as fit.
+    private mutating func nextBatch(at now: ContinuousClock.Instant) -> Batch {
+        let spacesMax = self.writersFree + 1 >= self.ready.count ? 1 : self.ready.count
+        var batch = Batch()
+        var spaces = 0
+        while spaces < spacesMax, let space = self.ready.first, self.take(from: space, into: &batch, at: now) {
+            self.ready.removeFirst()
+            spaces += 1
+        }
         return batch
     }
 
-    /// - Returns: Whether the space is in the batch now; if not, the batch is full.
+    /// - Returns: Whether something of the space is in the batch now; if not, the batch is full.
     private mutating func take(
-        from space: SpaceID, into batch: inout Batch, _ bytes: inout Int, at now: ContinuousClock.Instant
+        from space: SpaceID, into batch: inout Batch, at now: ContinuousClock.Instant
     ) -> Bool {
         guard var queue = self.spaces[space] else { return true }
         var records: Set<RecordID> = []
@@ -104,12 +147,12 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
             if entry.deadline < now {
                 batch.expired.append(entry)
             } else {
-                let fits = bytes + entry.bytes <= PostgresLimits.batchBytesMax || batch.entries.isEmpty
-                guard fits, self.adds(entry, to: &records, isAlone: queue.waiting.count == 1 && records.isEmpty) else {
-                    break
-                }
+                let fits =
+                    batch.entries.isEmpty || batch.bytes + entry.bytes <= PostgresLimits.batchBytesMax
+                let isAlone = records.isEmpty && queue.waiting.count == 1
+                guard fits, isAlone || Self.note(entry, in: &records) else { break }
                 batch.entries.append(entry)
-                bytes += entry.bytes
+                batch.bytes += entry.bytes
             }
             queue.waiting.removeFirst()
             isTaken = true
@@ -120,8 +163,7 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
     }
 
     /// Notes the records of a push, unless one of them is noted already: the later push has to see what the earlier did.
-    private func adds(_ entry: Entry, to records: inout Set<RecordID>, isAlone: Bool) -> Bool {
-        if isAlone { return true }
+    private static func note(_ entry: Entry, in records: inout Set<RecordID>) -> Bool {
         let changes = entry.push.changes.changes
         guard records.isEmpty || !changes.contains(where: { records.contains($0.id) }) else { return false }
         for change in changes { records.insert(change.id) }
