@@ -218,19 +218,60 @@ extension CBORReader {
 
     /// Items of one kind. Memory grows with the items read, never with the count declared.
     package mutating func readArray<Element: WireDecodable>(of element: Element.Type) throws(CBORError) -> [Element] {
-        var elements: [Element] = []
-        var array = try self.readArray()
-        elements.reserveCapacity(min(array.remaining ?? 0, Self.reservedElementsMax))
-        while try self.next(in: &array) { elements.append(try Element(from: &self)) }
-        return elements
+        try self.readElements { (reader) throws(CBORError) in try Element(from: &reader) }
     }
 
     package mutating func readTexts() throws(CBORError) -> [String] {
-        var texts: [String] = []
+        try self.readElements { (reader) throws(CBORError) in try reader.readText() }
+    }
+
+    @inline(__always)
+    mutating func readElements<Element>(
+        _ read: (inout CBORReader) throws(CBORError) -> Element
+    ) throws(CBORError) -> [Element] {
+        var elements: [Element] = []
         var array = try self.readArray()
-        texts.reserveCapacity(min(array.remaining ?? 0, Self.reservedElementsMax))
-        while try self.next(in: &array) { texts.append(try self.readText()) }
-        return texts
+        elements.reserveCapacity(min(array.remaining ?? 0, Self.reservedElementsMax))
+        while try self.next(in: &array) { elements.append(try read(&self)) }
+        return elements
+    }
+
+    /// A map whose known keys are `keys`, at most 64. `read` gets the index of a key and reads its value whole. Other keys
+    /// are skipped with their values, however often they occur.
+    ///
+    /// - Returns: A bit for each key that was there.
+    /// - Throws: `.duplicateKey` for a known key; `.typeMismatch` for a key that is not a definite text.
+    mutating func readMap(
+        keys: [[UInt8]], _ read: (Int, inout CBORReader) throws(CBORError) -> Void
+    ) throws(CBORError) -> UInt64 {
+        var seen: UInt64 = 0
+        var remaining = try self.enter(CBORSyntax.Major.map)
+        while try self.hasEntry(&remaining) {
+            guard let index = try self.readKey(of: keys) else {
+                try self.skip()
+                continue
+            }
+            guard seen & (1 << UInt64(index)) == 0 else { throw .duplicateKey }
+            seen |= 1 << UInt64(index)
+            try read(index, &self)
+        }
+        return seen
+    }
+
+    private mutating func readKey(of keys: [[UInt8]]) throws(CBORError) -> Int? {
+        var offset = self.offset
+        let index = try Self.index(in: keys, self.buffer.readableBytesUInt8Span, at: &offset)
+        self.offset = offset
+        return index
+    }
+
+    private static func index(
+        in keys: [[UInt8]], _ bytes: Span<UInt8>, at offset: inout Int
+    ) throws(CBORError) -> Int? {
+        let range = try Self.keyRange(bytes, at: &offset)
+        for index in keys.indices where CBORSyntax.equal(keys[index], bytes.extracting(range)) { return index }
+        try CBORSyntax.validateUTF8(bytes, range)
+        return nil
     }
 
     private static var reservedElementsMax: Int { 1_024 }
@@ -268,12 +309,18 @@ extension CBORReader {
     private static func key<Field: WireField>(
         of fields: Field.Type, _ bytes: Span<UInt8>, at offset: inout Int
     ) throws(CBORError) -> (Field, UInt64)? {
+        let range = try Self.keyRange(bytes, at: &offset)
+        if let known = Field.table.lookup(bytes.extracting(range)) { return known }
+        try CBORSyntax.validateUTF8(bytes, range)
+        return nil
+    }
+
+    /// The bytes of a map key, a definite text.
+    private static func keyRange(_ bytes: Span<UInt8>, at offset: inout Int) throws(CBORError) -> Range<Int> {
         let head = try CBORSyntax.readHead(bytes, at: &offset)
         guard head.major == CBORSyntax.Major.text, !head.isIndefinite else { throw .typeMismatch }
         let start = offset
         offset += try CBORSyntax.stringLength(head, bytes, at: offset)
-        if let known = Field.table.lookup(bytes.extracting(start..<offset)) { return known }
-        try CBORSyntax.validateUTF8(bytes, start..<offset)
-        return nil
+        return start..<offset
     }
 }

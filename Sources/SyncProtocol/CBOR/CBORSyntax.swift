@@ -73,6 +73,13 @@ enum CBORSyntax {
         return Int(head.argument)
     }
 
+    /// Whether a key of a map is `name`.
+    static func equal(_ name: [UInt8], _ key: Span<UInt8>) -> Bool {
+        guard name.count == key.count else { return false }
+        for index in name.indices where name[index] != key[index] { return false }
+        return true
+    }
+
     static func validateUTF8(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(CBORError) {
         do { _ = try UTF8Span(validating: bytes.extracting(range)) } catch { throw .malformed }
     }

@@ -5,6 +5,8 @@ public struct CBORWriter: Sendable {
     public private(set) var buffer: ByteBuffer
     /// Bytes written, or that would have been written.
     private(set) var count = 0
+    /// Keys written to the innermost map that counts its entries.
+    private var entries = 0
     private let isMeasuring: Bool
 
     public init(capacity: Int = 256) {
@@ -62,6 +64,7 @@ extension CBORWriter {
     }
 
     package mutating func write(key: StaticString) {
+        self.entries += 1
         self.writeHead(CBORSyntax.Major.text, UInt64(key.utf8CodeUnitCount))
         self.count += key.utf8CodeUnitCount
         if !self.isMeasuring { self.buffer.writeStaticString(key) }
@@ -95,6 +98,23 @@ extension CBORWriter {
 
     /// Head of a map; `count` times a key and a value follow.
     package mutating func writeMap(_ count: Int) { self.writeHead(CBORSyntax.Major.map, UInt64(count)) }
+
+    /// A map of fewer than 24 entries, counted while `body` writes them: each a `write(key:)` and one item.
+    mutating func writeMap(_ body: (inout CBORWriter) -> Void) {
+        let entriesAround = self.entries
+        self.entries = 0
+        let head = self.buffer.writerIndex
+        self.writeMap(0)
+        body(&self)
+        precondition(self.entries < Self.smallMapEntries, "The head of a larger map is longer.")
+        if !self.isMeasuring {
+            self.buffer.setInteger(CBORSyntax.Major.map << 5 | UInt8(truncatingIfNeeded: self.entries), at: head)
+        }
+        self.entries = entriesAround
+    }
+
+    /// From this many entries on, the head of a map takes more than one byte.
+    static var smallMapEntries: Int { 24 }
 
     /// Head of an array; `count` items follow.
     package mutating func writeArray(_ count: Int) { self.writeHead(CBORSyntax.Major.array, UInt64(count)) }

@@ -24,15 +24,9 @@ package struct WireFieldTable<Field: WireField>: Sendable {
 
     /// The field and the bit that stands for it.
     func lookup(_ key: Span<UInt8>) -> (field: Field, mask: UInt64)? {
-        for index in self.entries.indices where Self.equal(self.entries[index].key, key) {
+        for index in self.entries.indices where CBORSyntax.equal(self.entries[index].key, key) {
             return (self.entries[index].field, 1 << UInt64(index))
         }
         return nil
-    }
-
-    private static func equal(_ name: [UInt8], _ key: Span<UInt8>) -> Bool {
-        guard name.count == key.count else { return false }
-        for index in name.indices where name[index] != key[index] { return false }
-        return true
     }
 }
