@@ -43,7 +43,25 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
     case push
     case pull
     case tokenRefresh = "token.refresh"
+    case spaceCreate = "space.create"
+    case membershipAppend = "membership.append"
+    case membershipList = "membership.list"
+    case membershipRevoke = "membership.revoke"
+    case invitationCreate = "invitation.create"
+    case invitationList = "invitation.list"
+    case invitationGet = "invitation.get"
+    case invitationDelete = "invitation.delete"
+    case presenceSet = "presence.set"
+    case presenceClear = "presence.clear"
+    case eventSend = "event.send"
     case sync
+    case membership
+    case revoked
+    case invitation
+    case presence
+    case presenceLeave = "presence.leave"
+    case event
+    case resubscribe
 
     public enum Kind: Hashable, Sendable {
         case request
@@ -54,9 +72,12 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
     /// A method in a frame of another kind does not exist: `method_not_found` for a request, nothing for a notification.
     public var kind: Kind {
         switch self {
-        case .subscribe, .push, .pull, .tokenRefresh: .request
-        case .auth, .unsubscribe: .clientNotification
-        case .sync: .serverNotification
+        case .subscribe, .push, .pull, .tokenRefresh, .spaceCreate, .membershipAppend, .membershipList,
+            .membershipRevoke, .invitationCreate, .invitationList, .invitationGet, .invitationDelete:
+            .request
+        case .auth, .unsubscribe, .presenceSet, .presenceClear, .eventSend: .clientNotification
+        case .sync, .membership, .revoked, .invitation, .presence, .presenceLeave, .event, .resubscribe:
+            .serverNotification
         }
     }
 
@@ -67,7 +88,17 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
         case .push: "invalid push params"
         case .pull: "invalid pull params"
         case .tokenRefresh: "invalid token refresh params"
-        case .auth, .unsubscribe, .sync: nil
+        case .spaceCreate: "invalid space create params"
+        case .membershipAppend: "invalid membership append params"
+        case .membershipList: "invalid membership list params"
+        case .membershipRevoke: "invalid membership revoke params"
+        case .invitationCreate: "invalid invitation create params"
+        case .invitationList: "invalid invitation list params"
+        case .invitationGet: "invalid invitation get params"
+        case .invitationDelete: "invalid invitation delete params"
+        case .auth, .unsubscribe, .presenceSet, .presenceClear, .eventSend, .sync, .membership, .revoked, .invitation,
+            .presence, .presenceLeave, .event, .resubscribe:
+            nil
         }
     }
 }

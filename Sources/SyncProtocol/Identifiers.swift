@@ -13,11 +13,13 @@ public struct Identifier<Subject>: Hashable, Sendable {
 public enum SpaceSubject {}
 public enum RecordSubject {}
 public enum FileSubject {}
+public enum InvitationSubject {}
 public enum ConnectionSubject {}
 
 public typealias SpaceID = Identifier<SpaceSubject>
 public typealias RecordID = Identifier<RecordSubject>
 public typealias FileID = Identifier<FileSubject>
+public typealias InvitationID = Identifier<InvitationSubject>
 
 /// A random version-4 UUID given to each connection; never sent on the wire (docs/contract/wire.md §3).
 public typealias ConnectionID = Identifier<ConnectionSubject>

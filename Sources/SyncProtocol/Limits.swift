@@ -45,4 +45,41 @@ public enum Limits {
     /// Streaming requests that wait in a connection's second lane behind the one in progress (architecture R2). When the
     /// lane is full the socket is not read.
     public static let streamingRequestsQueuedMax = 16
+
+    /// Bytes of one presence entry; more is ignored (docs/contract/rpc.md §12).
+    public static let presenceBytesMax = 1_024
+
+    /// Connections with presence in one space; further ones are ignored.
+    public static let presenceEntriesPerSpaceMax = 100
+
+    /// Time after which a presence entry that was not set again is taken away.
+    public static let presenceStaleAfter: Duration = .seconds(45)
+
+    /// Time between two looks for stale presence.
+    public static let presenceSweepInterval: Duration = .seconds(15)
+
+    /// Bytes of one event; more is ignored (docs/contract/rpc.md §13).
+    public static let eventBytesMax = 4_096
+
+    /// Bytes of a membership payload above which an entry could be stored but never delivered (docs/contract/rpc.md §2.6).
+    public static let membershipPayloadBytesMax = 4_193_280
+
+    /// Bytes of a SHA-256 digest, the hash of a membership entry.
+    public static let entryHashBytes = 32
+
+    /// Bytes of UTF-8 of an invitation's payload.
+    public static let invitationPayloadBytesMax = 131_072
+
+    /// Items of one `invitation.list`: when the client names no number, and at most.
+    public static let invitationsPerPage = 50
+    public static let invitationsPerPageMax = 200
+
+    /// Characters of a mailbox id, lower-case hexadecimal.
+    public static let mailboxIDCharacters = 64
+
+    /// Delay of the notification `invitation` in milliseconds, drawn for each (docs/contract/rpc.md §14).
+    public static let invitationDelayMilliseconds: ClosedRange<Int> = 1_000...4_999
+
+    /// Bytes of a space's root public key, a compressed P-256 point.
+    public static let rootPublicKeyBytes = 33
 }

@@ -44,7 +44,25 @@ struct CodesTests {
             (.push, .request, "invalid push params"),
             (.pull, .request, "invalid pull params"),
             (.tokenRefresh, .request, "invalid token refresh params"),
+            (.spaceCreate, .request, "invalid space create params"),
+            (.membershipAppend, .request, "invalid membership append params"),
+            (.membershipList, .request, "invalid membership list params"),
+            (.membershipRevoke, .request, "invalid membership revoke params"),
+            (.invitationCreate, .request, "invalid invitation create params"),
+            (.invitationList, .request, "invalid invitation list params"),
+            (.invitationGet, .request, "invalid invitation get params"),
+            (.invitationDelete, .request, "invalid invitation delete params"),
+            (.presenceSet, .clientNotification, nil),
+            (.presenceClear, .clientNotification, nil),
+            (.eventSend, .clientNotification, nil),
             (.sync, .serverNotification, nil),
+            (.membership, .serverNotification, nil),
+            (.revoked, .serverNotification, nil),
+            (.invitation, .serverNotification, nil),
+            (.presence, .serverNotification, nil),
+            (.presenceLeave, .serverNotification, nil),
+            (.event, .serverNotification, nil),
+            (.resubscribe, .serverNotification, nil),
         ] as [(Method, Method.Kind, String?)]
     )
     func methods(method: Method, kind: Method.Kind, message: String?) {
@@ -56,7 +74,10 @@ struct CodesTests {
     func methodNames() {
         #expect(
             Method.allCases.map(\.rawValue) == [
-                "auth", "subscribe", "unsubscribe", "push", "pull", "token.refresh", "sync",
+                "auth", "subscribe", "unsubscribe", "push", "pull", "token.refresh", "space.create",
+                "membership.append", "membership.list", "membership.revoke", "invitation.create", "invitation.list",
+                "invitation.get", "invitation.delete", "presence.set", "presence.clear", "event.send", "sync",
+                "membership", "revoked", "invitation", "presence", "presence.leave", "event", "resubscribe",
             ]
         )
     }

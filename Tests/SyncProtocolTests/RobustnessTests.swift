@@ -36,6 +36,25 @@ struct RobustnessTests {
         _ = try? payload.decode(as: PullFile.self)
         _ = try? payload.decode(as: PullCommit.self)
         _ = try? payload.decode(as: SyncNotification.self)
+        _ = try? payload.decode(as: SpaceCreateParams.self)
+        _ = try? payload.decode(as: SpaceCreateResult.self)
+        _ = try? payload.decode(as: MembershipAppendParams.self)
+        _ = try? payload.decode(as: MembershipAppendResult.self)
+        _ = try? payload.decode(as: MembershipListParams.self)
+        _ = try? payload.decode(as: MembershipListResult.self)
+        _ = try? payload.decode(as: MembershipRevokeParams.self)
+        _ = try? payload.decode(as: MembershipNotification.self)
+        _ = try? payload.decode(as: RevokedNotification.self)
+        _ = try? payload.decode(as: ResubscribeNotification.self)
+        _ = try? payload.decode(as: EmptyMap.self)
+        _ = try? payload.decode(as: InvitationCreateParams.self)
+        _ = try? payload.decode(as: InvitationListParams.self)
+        _ = try? payload.decode(as: InvitationIDParams.self)
+        _ = try? payload.decode(as: InvitationListResult.self)
+        _ = try? payload.decode(as: PresenceParams.self)
+        _ = try? payload.decode(as: PresenceClearParams.self)
+        _ = try? payload.decode(as: PresenceNotification.self)
+        _ = try? payload.decode(as: PresenceLeaveNotification.self)
     }
 
     @Test("W-32: every example cut at every byte is an error", arguments: Fixtures.wireExamples)
@@ -205,12 +224,7 @@ struct RoundTripTests {
             try self.expectRoundTrip(
                 PullMembership(
                     space: random.text(), cursor: random.int64(),
-                    entries: random.array {
-                        .init(
-                            chainSequence: $0.int32(), previousHash: $0.optional { $0.bytes() }, entryHash: $0.bytes(),
-                            payload: $0.bytes()
-                        )
-                    }
+                    entries: random.array { $0.member() }
                 ), using: &random
             )
             try self.expectRoundTrip(
@@ -231,6 +245,57 @@ struct RoundTripTests {
                 ), using: &random
             )
         }
+    }
+
+    @Test("Messages of shared spaces read back what was written", arguments: 0..<40 as Range<UInt64>)
+    func sharedRoundTrips(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        try self.expectRoundTrip(SpaceCreateParams(id: random.text(), rootPublicKey: random.bytes()), using: &random)
+        try self.expectRoundTrip(
+            SpaceCreateResult(id: random.id(), keyGeneration: random.int32()), using: &random)
+        try self.expectRoundTrip(
+            MembershipAppendParams(
+                space: random.text(), ucan: random.text(), expectedVersion: random.int32(),
+                previousHash: random.optional { $0.bytes() }, entryHash: random.bytes(), payload: random.bytes()),
+            using: &random)
+        try self.expectRoundTrip(
+            MembershipAppendResult(chainSequence: random.int32(), metadataVersion: random.int32()), using: &random)
+        try self.expectRoundTrip(
+            MembershipListParams(space: random.text(), ucan: random.text(), sinceSequence: random.int32()),
+            using: &random)
+        try self.expectRoundTrip(
+            MembershipListResult(entries: random.array { $0.member() }, metadataVersion: random.int32()),
+            using: &random)
+        try self.expectRoundTrip(
+            MembershipRevokeParams(space: random.text(), ucan: random.text(), ucanCID: random.text()), using: &random)
+        try self.expectRoundTrip(
+            MembershipNotification(
+                space: random.id(), cursor: random.int64(), entries: random.array { $0.member() }), using: &random)
+        try self.expectRoundTrip(RevokedNotification(space: random.id(), reason: random.text()), using: &random)
+        try self.expectRoundTrip(ResubscribeNotification(spaces: random.array { $0.text() }), using: &random)
+        try self.expectRoundTrip(EmptyMap(), using: &random)
+    }
+
+    @Test("Messages of invitations and presence read back what was written", arguments: 0..<40 as Range<UInt64>)
+    func invitationRoundTrips(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        try self.expectRoundTrip(
+            InvitationCreateParams(mailboxID: random.text(), payload: random.text(), server: random.text()),
+            using: &random)
+        try self.expectRoundTrip(
+            InvitationListParams(limit: random.int32(), after: random.text()), using: &random)
+        try self.expectRoundTrip(InvitationIDParams(id: random.text()), using: &random)
+        try self.expectRoundTrip(
+            InvitationListResult(
+                invitations: random.array {
+                    .init(id: $0.text(), payload: $0.text(), createdAt: $0.text(), expiresAt: $0.text())
+                }), using: &random)
+        try self.expectRoundTrip(PresenceParams(space: random.text(), data: random.bytes()), using: &random)
+        try self.expectRoundTrip(PresenceClearParams(space: random.text()), using: &random)
+        try self.expectRoundTrip(
+            PresenceNotification(space: random.id(), peer: random.text(), data: random.bytes()), using: &random)
+        try self.expectRoundTrip(
+            PresenceLeaveNotification(space: random.id(), peer: random.text()), using: &random)
     }
 }
 
@@ -284,6 +349,12 @@ extension SeededGenerator {
         var values: [Value] = []
         for _ in 0..<Int.random(in: 0..<4, using: &self) { values.append(make(&self)) }
         return values
+    }
+
+    fileprivate mutating func member() -> MembershipEntry {
+        MembershipEntry(
+            chainSequence: self.int32(), previousHash: self.optional { $0.bytes() }, entryHash: self.bytes(),
+            payload: self.bytes())
     }
 
     fileprivate mutating func record(space: String?) -> RecordEntry {

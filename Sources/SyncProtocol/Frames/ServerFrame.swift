@@ -32,34 +32,9 @@ public struct ErrorBody: Error, Hashable, Sendable {
     public var knownCode: RPCErrorCode? { RPCErrorCode(rawValue: self.code) }
 }
 
-extension ErrorBody: WireDecodable, WireEncodable {
-    private enum Field: String, WireField {
-        case code, message
-
-        static let table = WireFieldTable<Self>()
-    }
-
-    public init(from reader: inout CBORReader) throws(CBORError) {
-        var code: String?
-        var message: String?
-        var map = try reader.readMap(of: Field.self)
-        while let field = try reader.next(in: &map) {
-            switch field {
-            case .code: code = try reader.readText()
-            case .message: message = try reader.readText()
-            }
-        }
-        guard let code, let message else { throw .missingField }
-        self.init(code: code, message: message)
-    }
-
-    public func encode(to writer: inout CBORWriter) {
-        writer.writeMap(2)
-        writer.write(key: "code")
-        writer.write(self.code)
-        writer.write(key: "message")
-        writer.write(self.message)
-    }
+extension ErrorBody: WireMap {
+    static let fields = WireFields(
+        Self(code: "", message: ""), .required("code", \.code), .required("message", \.message))
 }
 
 /// The keys that tell one server frame from another.

@@ -5,24 +5,9 @@ public struct PullMembership: Hashable, Sendable {
     public var space: String
     public var cursor: Int64
     /// Exactly one when the server sends it.
-    public var entries: [Entry]
+    public var entries: [MembershipEntry]
 
-    public struct Entry: Hashable, Sendable {
-        public var chainSequence: Int32
-        /// `nil` on the first entry of a log.
-        public var previousHash: ByteBuffer?
-        public var entryHash: ByteBuffer
-        public var payload: ByteBuffer
-
-        public init(chainSequence: Int32, previousHash: ByteBuffer?, entryHash: ByteBuffer, payload: ByteBuffer) {
-            self.chainSequence = chainSequence
-            self.previousHash = previousHash
-            self.entryHash = entryHash
-            self.payload = payload
-        }
-    }
-
-    public init(space: String, cursor: Int64, entries: [Entry]) {
+    public init(space: String, cursor: Int64, entries: [MembershipEntry]) {
         self.space = space
         self.cursor = cursor
         self.entries = entries
@@ -54,81 +39,10 @@ public struct PullFile: Hashable, Sendable {
     }
 }
 
-extension PullMembership: WireDecodable, WireEncodable {
-    private enum Field: String, WireField {
-        case space, cursor, entries
-
-        static let table = WireFieldTable<Self>()
-    }
-
-    public init(from reader: inout CBORReader) throws(CBORError) {
-        var space: String?
-        var cursor: Int64?
-        var entries: [Entry]?
-        var map = try reader.readMap(of: Field.self)
-        while let field = try reader.next(in: &map) {
-            switch field {
-            case .space: space = try reader.readText()
-            case .cursor: cursor = try reader.readInt64()
-            case .entries: entries = try reader.readArray(of: Entry.self)
-            }
-        }
-        guard let space, let cursor, let entries else { throw .missingField }
-        self.init(space: space, cursor: cursor, entries: entries)
-    }
-
-    public func encode(to writer: inout CBORWriter) {
-        writer.writeMap(3)
-        writer.write(key: "space")
-        writer.write(self.space)
-        writer.write(key: "cursor")
-        writer.write(self.cursor)
-        writer.write(key: "entries")
-        writer.writeArray(of: self.entries)
-    }
-}
-
-extension PullMembership.Entry: WireDecodable, WireEncodable {
-    private enum Field: String, WireField {
-        case chainSequence = "chain_seq"
-        case previousHash = "prev_hash"
-        case entryHash = "entry_hash"
-        case payload
-
-        static let table = WireFieldTable<Self>()
-    }
-
-    public init(from reader: inout CBORReader) throws(CBORError) {
-        var chainSequence: Int32?
-        var previousHash: ByteBuffer?
-        var entryHash: ByteBuffer?
-        var payload: ByteBuffer?
-        var map = try reader.readMap(of: Field.self)
-        while let field = try reader.next(in: &map) {
-            switch field {
-            case .chainSequence: chainSequence = try reader.readInt32()
-            case .previousHash: previousHash = try reader.readOptionalBytes()
-            case .entryHash: entryHash = try reader.readBytes()
-            case .payload: payload = try reader.readBytes()
-            }
-        }
-        guard let chainSequence, let entryHash, let payload else { throw .missingField }
-        self.init(chainSequence: chainSequence, previousHash: previousHash, entryHash: entryHash, payload: payload)
-    }
-
-    public func encode(to writer: inout CBORWriter) {
-        writer.writeMap(self.previousHash == nil ? 3 : 4)
-        writer.write(key: "chain_seq")
-        writer.write(self.chainSequence)
-        if let previousHash = self.previousHash {
-            writer.write(key: "prev_hash")
-            writer.write(previousHash)
-        }
-        writer.write(key: "entry_hash")
-        writer.write(self.entryHash)
-        writer.write(key: "payload")
-        writer.write(self.payload)
-    }
+extension PullMembership: WireMap {
+    static let fields = WireFields(
+        Self(space: "", cursor: 0, entries: []),
+        .required("space", \.space), .required("cursor", \.cursor), .required("entries", \.entries))
 }
 
 extension PullFile: WireDecodable, WireEncodable {

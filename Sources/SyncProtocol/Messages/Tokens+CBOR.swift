@@ -1,27 +1,5 @@
-extension TokenParams: WireDecodable, WireEncodable {
-    private enum Field: String, WireField {
-        case token
-
-        static let table = WireFieldTable<Self>()
-    }
-
-    public init(from reader: inout CBORReader) throws(CBORError) {
-        var token: String?
-        var map = try reader.readMap(of: Field.self)
-        while let field = try reader.next(in: &map) {
-            switch field {
-            case .token: token = try reader.readText()
-            }
-        }
-        guard let token else { throw .missingField }
-        self.init(token: token)
-    }
-
-    public func encode(to writer: inout CBORWriter) {
-        writer.writeMap(1)
-        writer.write(key: "token")
-        writer.write(self.token)
-    }
+extension TokenParams: WireMap {
+    static let fields = WireFields(Self(token: ""), .required("token", \.token))
 }
 
 extension TokenRefreshResult: WireDecodable, WireEncodable {
