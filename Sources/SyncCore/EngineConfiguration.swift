@@ -19,6 +19,16 @@ package struct EngineConfiguration: Sendable {
     package init() {}
 }
 
+/// What is drawn while an engine runs. Tests put what they need in its place.
+package struct EngineRandomness: Sendable {
+    /// Drawn once for each connection; its lifetime is the configured one times this.
+    package var lifetimeFactor: @Sendable () -> Double = { .random(in: 0.9...1.1) }
+    /// Drawn for each run of a periodic job; its interval is the contract's times this.
+    package var jobIntervalFactor: @Sendable () -> Double = { .random(in: 0.9...1.1) }
+
+    package init() {}
+}
+
 /// What every session works with: fixed parts, one value for the process.
 struct EngineServices: Sendable {
     let configuration: EngineConfiguration
@@ -27,9 +37,9 @@ struct EngineServices: Sendable {
     let authorizer: SpaceAuthorizer
     let spaces: SpaceService
     let broker: Broker
+    let presence: PresenceRegistry
     let clock: any Clock<Duration>
-    /// Drawn once for each connection.
-    let lifetimeFactor: @Sendable () -> Double
+    let randomness: EngineRandomness
     /// Seconds since 1970.
     let unixTime: @Sendable () -> Double
     let metrics: CoreMetrics

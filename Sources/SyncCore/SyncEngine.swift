@@ -13,14 +13,14 @@ package import SyncStorage
 /// Everything between a WebSocket and the storage: one value serves all connections of a process.
 package final class SyncEngine: Sendable {
     // Fixed after init.
-    private let services: EngineServices
+    let services: EngineServices
 
     // Guarded by itself.
-    private let registry = SessionRegistry()
+    let registry = SessionRegistry()
 
     /// - Parameters:
     ///   - metrics: Where the metrics of docs/contract/operations.md §12 go.
-    ///   - lifetimeFactor: Drawn once for each connection; its lifetime is the configured one times this.
+    ///   - randomness: What is drawn while the engine runs.
     ///   - unixTime: Seconds since 1970, for `EngineConfiguration.enforcesTokenExpiry` alone.
     package init(
         configuration: EngineConfiguration,
@@ -29,7 +29,7 @@ package final class SyncEngine: Sendable {
         clock: any Clock<Duration>,
         logger: Logger,
         metrics: any MetricsFactory = MetricsSystem.factory,
-        lifetimeFactor: @escaping @Sendable () -> Double = { .random(in: 0.9...1.1) },
+        randomness: EngineRandomness = EngineRandomness(),
         unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
     ) {
         let metrics = CoreMetrics(factory: metrics)
@@ -44,8 +44,10 @@ package final class SyncEngine: Sendable {
                 storage: storage, broker: broker,
                 pushLimits: PushLimits(recordBlobBytesMax: configuration.recordBlobBytesMax), metrics: metrics),
             broker: broker,
+            presence: PresenceRegistry(
+                broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger),
             clock: clock,
-            lifetimeFactor: lifetimeFactor,
+            randomness: randomness,
             unixTime: unixTime,
             metrics: metrics,
             logger: logger
@@ -71,11 +73,22 @@ package final class SyncEngine: Sendable {
         }
     }
 
+    /// Does what is done from time to time, until the task is cancelled: stale presence is removed
+    /// (docs/contract/operations.md §5).
+    package func run() async {
+        while true {
+            let interval = Limits.presenceSweepInterval * self.services.randomness.jobIntervalFactor()
+            do { try await self.services.clock.sleep(for: interval) } catch { return }
+            self.services.presence.removeStale()
+        }
+    }
+
     /// Lets requests in progress finish within `grace`, then closes every connection with 1001 `server shutting down`
     /// (docs/contract/operations.md §6). Returns when all have ended or `closeWait` has passed. Connections that are
     /// handed to `serve` afterwards are closed with 1001 at once.
     package func shutDown(grace: Duration, closeWait: Duration) async {
         self.registry.beginShutdown()
+        self.services.presence.beginShutdown()
         let sessions = self.registry.sessions
         self.services.logger.info(
             "Closing connections", metadata: Logger.metadata([.step: "sessions", .count: "\(sessions.count)"]))

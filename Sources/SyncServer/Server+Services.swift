@@ -29,6 +29,15 @@ struct ClientService: Service {
     }
 }
 
+/// What the engine does from time to time (docs/contract/operations.md §5). Ends after the clients, with the other jobs.
+struct EngineService: Service {
+    let engine: SyncEngine
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown { await self.engine.run() }
+    }
+}
+
 /// Closes the database when everything that uses it has ended.
 struct StorageService: Service {
     let storage: any Storage

@@ -70,6 +70,7 @@ package struct Server: Sendable {
                 logger: logger, checkpoint: checkpoint)
             services.append(job)
         }
+        services.append(EngineService(engine: engine))
         services.append(
             ClientService(
                 http: http, engine: engine, grace: parts.shutdownGrace, closeWait: parts.closeWait, logger: logger))

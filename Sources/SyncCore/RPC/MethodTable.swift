@@ -75,7 +75,10 @@ extension MethodTable {
             Request(.tokenRefresh, refreshToken),
         ],
         notifications: [
-            Notification(.unsubscribe, unsubscribe)
+            Notification(.unsubscribe, unsubscribe),
+            Notification(.presenceSet, setPresence),
+            Notification(.presenceClear, clearPresence),
+            Notification(.eventSend, sendEvent),
         ]
     )
 }

@@ -139,8 +139,9 @@ final class Session: Sendable {
             }
             while await group.next() == .timer {}
             // Reading or the transport is over: nobody is to be notified any more, and no answer would arrive.
-            self.services.broker.deregister(self.id)
             self.state.withLock { $0.ended() }
+            self.services.presence.connectionEnded(self.id)
+            self.services.broker.deregister(self.id)
             group.cancelAll()
         }
     }
@@ -206,7 +207,7 @@ final class Session: Sendable {
     // MARK: - Time
 
     private func watchLifetime() async {
-        let lifetime = self.services.configuration.connectionLifetime * self.services.lifetimeFactor()
+        let lifetime = self.services.configuration.connectionLifetime * self.services.randomness.lifetimeFactor()
         await self.close(.lifetimeReached, after: lifetime)
     }
 

@@ -12,11 +12,18 @@ public enum FrameEncoder {
 
 extension FrameEncoder {
     public static func response(id: String, result: some WireEncodable) -> ByteBuffer {
-        CBORWriter.encode { writer in
-            Self.writeHead(of: .response, id: id, keys: 3, to: &writer)
-            writer.write(key: "result")
-            result.encode(to: &writer)
-        }
+        CBORWriter.encode { Self.writeResponse(id, result, to: &$0) }
+    }
+
+    /// Bytes of the whole frame.
+    public static func responseSize(id: String, result: some WireEncodable) -> Int {
+        CBORWriter.measure { Self.writeResponse(id, result, to: &$0) }
+    }
+
+    private static func writeResponse(_ id: String, _ result: some WireEncodable, to writer: inout CBORWriter) {
+        Self.writeHead(of: .response, id: id, keys: 3, to: &writer)
+        writer.write(key: "result")
+        result.encode(to: &writer)
     }
 
     public static func error(id: String, _ error: ErrorBody) -> ByteBuffer {

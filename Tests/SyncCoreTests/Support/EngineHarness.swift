@@ -21,6 +21,7 @@ final class EngineHarness: Sendable {
     let wallClock: WallClock
 
     private let sessions = Mutex<[(connection: MemoryConnection, task: Task<Void, Never>)]>([])
+    private let jobs = Mutex<Task<Void, Never>?>(nil)
 
     private init(database: any TestStorage, configuration: EngineConfiguration, lifetimeFactor: Double) {
         self.database = database
@@ -29,9 +30,12 @@ final class EngineHarness: Sendable {
         var logger = Logger(label: "test") { _ in LogCollector.Handler(collector: logs) }
         logger.logLevel = .trace
         let wallClock = WallClock()
+        var randomness = EngineRandomness()
+        randomness.lifetimeFactor = { lifetimeFactor }
+        randomness.jobIntervalFactor = { 1 }
         self.engine = SyncEngine(
             configuration: configuration, storage: self.hooks, tokens: self.tokens, clock: self.clock,
-            logger: logger, metrics: self.metrics, lifetimeFactor: { lifetimeFactor }, unixTime: { wallClock.value })
+            logger: logger, metrics: self.metrics, randomness: randomness, unixTime: { wallClock.value })
         self.wallClock = wallClock
     }
 
@@ -106,7 +110,16 @@ final class EngineHarness: Sendable {
     /// The gauge of spaces with a subscriber.
     func watchedSpaces() throws -> Double? { try self.metrics.expectMeter("broker_spaces_watched").lastValue }
 
+    /// Begins what the engine does from time to time, and waits until all of it sleeps.
+    func startJobs() async {
+        self.jobs.withLock { $0 = Task { await self.engine.run() } }
+        await self.clock.waitForSleeper(of: Limits.presenceSweepInterval)
+    }
+
     private func end() async {
+        let jobs = self.jobs.withLock { $0.take() }
+        jobs?.cancel()
+        await jobs?.value
         let sessions = self.sessions.withLock { $0 }
         for session in sessions { session.connection.fail() }
         for session in sessions { await session.task.value }

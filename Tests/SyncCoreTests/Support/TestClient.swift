@@ -27,7 +27,7 @@ final class TestClient: Sendable {
 
     private struct State {
         var requests = 0
-        var notifications: Deque<SyncNotification> = []
+        var notifications: Deque<(method: String, params: FramePayload)> = []
     }
 
     private let state = Mutex(State())
@@ -59,7 +59,7 @@ final class TestClient: Sendable {
         }
     }
 
-    /// Everything up to the answer of one request; notifications in between are kept for `notification()`.
+    /// Everything up to the answer of one request; notifications in between are kept for `hear`.
     ///
     /// - Throws: `ErrorBody` when it is an error response.
     func answer(to id: String) async throws -> Answer {
@@ -70,9 +70,7 @@ final class TestClient: Sendable {
             case .response(id: id, let result): return Answer(chunks: chunks, result: result)
             case .failure(id: id, let error): throw error
             case .notification(let method, let params):
-                guard method == "sync" else { throw UnexpectedFrame(description: "notification \(method)") }
-                let notification: SyncNotification = try params.decode()
-                self.state.withLock { $0.notifications.append(notification) }
+                self.state.withLock { $0.notifications.append((method, params)) }
             case let frame: throw UnexpectedFrame(description: "\(frame)")
             }
         }
@@ -84,17 +82,41 @@ final class TestClient: Sendable {
         try await self.answer(to: self.request(method, params)).result.decode()
     }
 
-    /// The next `sync`, which must be the next frame unless it has arrived already.
-    func notification() async throws -> SyncNotification {
-        if let notification = self.state.withLock({ $0.notifications.popFirst() }) { return notification }
-        guard case .notification("sync", let params) = try await self.next() else {
-            throw UnexpectedFrame(description: "not a sync notification")
-        }
+    /// The next notification, which must be the next frame unless it has arrived already, and one of `method`.
+    func hear<Params: WireDecodable>(_ method: Method, as params: Params.Type = Params.self) async throws -> Params {
+        let (heard, params) = try await self.nextNotification()
+        guard heard == method.rawValue else { throw UnexpectedFrame(description: "\(heard), not \(method)") }
         return try params.decode()
     }
 
-    /// Notifications that arrived before the answers read so far.
-    var earlierNotifications: [SyncNotification] { self.state.withLock { Array($0.notifications) } }
+    private func nextNotification() async throws -> (method: String, params: FramePayload) {
+        if let notification = self.state.withLock({ $0.notifications.popFirst() }) { return notification }
+        guard case .notification(let method, let params) = try await self.next() else {
+            throw UnexpectedFrame(description: "not a notification")
+        }
+        return (method, params)
+    }
+
+    /// The next `sync`.
+    func notification() async throws -> SyncNotification { try await self.hear(.sync) }
+
+    /// Every `sync` that arrived before the answers read so far.
+    var earlierNotifications: [SyncNotification] {
+        self.state.withLock { state in
+            state.notifications.filter { $0.method == Method.sync.rawValue }.compactMap { try? $0.params.decode() }
+        }
+    }
+
+    /// Methods of all notifications that have arrived and were not heard, in the order of their arrival. Takes them.
+    ///
+    /// Whatever the server sent before it answered the last request of some other client is among them.
+    func takeNotifications() async throws -> [String] {
+        try await self.settle()
+        return self.state.withLock { state in
+            defer { state.notifications = [] }
+            return state.notifications.map(\.method)
+        }
+    }
 
     /// Reads on until the server closes.
     func closeFrame() async -> CloseFrame? {
@@ -153,5 +175,26 @@ extension ByteBuffer {
         for index in stride(from: 0, to: digits.count - 1, by: 2) {
             self.writeInteger(UInt8(digits[index] << 4 | digits[index + 1]))
         }
+    }
+}
+
+extension TestClient {
+    func setPresence(_ data: ByteBuffer, in space: SpaceID) {
+        self.notify(.presenceSet, PresenceParams(space: space.wireText, data: data))
+    }
+
+    func clearPresence(in space: SpaceID) {
+        self.notify(.presenceClear, PresenceClearParams(space: space.wireText))
+    }
+
+    func sendEvent(_ data: ByteBuffer, to space: SpaceID) {
+        self.notify(.eventSend, PresenceParams(space: space.wireText, data: data))
+    }
+
+    /// Subscribes and asks who is there.
+    func peers(in space: SpaceID) async throws -> [SubscribeResult.Peer] {
+        let result: SubscribeResult = try await self.call(
+            .subscribe, SubscribeParams(spaces: [.init(id: space.wireText, presence: true)]))
+        return result.spaces.first?.peers ?? []
     }
 }

@@ -18,6 +18,7 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
     let states = await context.services.spaces.states(of: grants)
 
     var result = SubscribeResult(spaces: [])
+    var peers: [(index: Int, space: SpaceID)] = []
     for (entry, decision) in zip(params.spaces, decisions) {
         switch decision.flatMap({ grant in (states[grant.space] ?? .failure(.spaceNotFound)).mapError(RPCError.init) })
         {
@@ -26,6 +27,7 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
                 .init(
                     id: entry.id, cursor: space.cursor, keyGeneration: space.keyGeneration,
                     rewrapEpoch: space.rewrapEpoch))
+            if entry.presence { peers.append((result.spaces.count - 1, space.id)) }
         case .failure(let error):
             context.logInternal(error, space: try? decision.get().space)
             result.errors.append(.init(space: entry.id, error: error.code))
@@ -34,13 +36,35 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
     let failed = states.filter { if case .failure = $0.value { added.contains($0.key) } else { false } }
     context.services.broker.unsubscribe(context.connectionID, from: failed.keys)
 
+    context.addPeers(to: &result, peers)
     try await context.respond(result)
     return .ok
 }
 
+extension RPCContext {
+    /// Tells who is present, for as many of the spaces as fit into one message: the last ones go without
+    /// (docs/contract/rpc.md §2.6).
+    ///
+    /// - Parameter asked: For which entries of the result, ascending.
+    fileprivate func addPeers(to result: inout SubscribeResult, _ asked: [(index: Int, space: SpaceID)]) {
+        guard !asked.isEmpty else { return }
+        var size = FrameEncoder.responseSize(id: self.requestID, result: result)
+        for (index, space) in asked {
+            var entry = result.spaces[index]
+            let sizeWithoutPeers = entry.encodedSize
+            entry.peers = self.services.presence.peers(in: space, except: self.connectionID)
+            size += entry.encodedSize - sizeWithoutPeers
+            guard size <= Limits.messageBytesMax else { return }
+            result.spaces[index] = entry
+        }
+    }
+}
+
 /// `unsubscribe` (docs/contract/rpc.md §3.2).
 func unsubscribe(_ params: UnsubscribeParams, _ context: RPCContext) {
-    context.services.broker.unsubscribe(context.connectionID, from: params.spaces.compactMap(SpaceID.init(wireText:)))
+    let spaces = params.spaces.compactMap(SpaceID.init(wireText:))
+    context.services.broker.unsubscribe(context.connectionID, from: spaces)
+    for space in spaces { context.services.presence.subscriptionEnded(context.connectionID, to: space) }
 }
 
 extension RPCContext {
