@@ -96,6 +96,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "SyncBench",
+            dependencies: ["SyncProtocol", "SyncAuth", "SyncTransport", "SyncClient", nioCore, nioPosix],
+            swiftSettings: settings
+        ),
+        .target(
             name: "SyncTesting",
             dependencies: [
                 "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", nioCore, deque,
@@ -105,7 +110,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "less-sync",
-            dependencies: ["SyncServer", "SyncClient", argumentParser],
+            dependencies: ["SyncServer", "SyncClient", "SyncBench", "SyncProtocol", argumentParser],
             swiftSettings: settings
         ),
         .executableTarget(
@@ -172,9 +177,15 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "SyncBenchTests",
+            dependencies: ["SyncBench", "SyncProtocol", "SyncTesting", nioCore],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "less-sync", "SyncServer", "SyncClient", "SyncTransport", "SyncTesting", "SyncProtocol", "SyncAuth",
+                "less-sync", "SyncServer", "SyncClient", "SyncBench", "SyncTransport", "SyncTesting", "SyncProtocol",
+                "SyncAuth",
                 "SyncStorage", "SyncStorageSQLite", "SyncStoragePostgres", nioCore, nioPosix, nioHTTP1, httpClient,
                 logging, lifecycle,
             ],

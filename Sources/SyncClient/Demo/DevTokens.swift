@@ -11,9 +11,23 @@ package struct DevTokens: Sendable {
         package let space: SpaceID
     }
 
-    private struct RequestBody: Encodable {
-        let user: String
-        let client: String
+    /// Who is to be named by a token.
+    package struct Request: Hashable, Sendable, Encodable {
+        package var user: String
+        package var client: String
+        /// Devices with different mailboxes do not share a limit of connections.
+        package var mailbox: String?
+
+        enum CodingKeys: String, CodingKey {
+            case user, client
+            case mailbox = "mailbox_id"
+        }
+
+        package init(user: String, client: String, mailbox: String? = nil) {
+            self.user = user
+            self.client = client
+            self.mailbox = mailbox
+        }
     }
 
     private struct TokenBody: Decodable {
@@ -40,16 +54,22 @@ package struct DevTokens: Sendable {
         self.timeout = timeout
     }
 
-    /// One token per call, all for the same personal space.
+    /// Tokens for the same personal space.
     package func fetch(_ count: Int, user: String, client: String) async throws -> [Answer] {
+        try await self.fetch(Array(repeating: Request(user: user, client: client), count: count), atOnce: 1)
+    }
+
+    /// A token for each of `requests`, in their order.
+    ///
+    /// - Parameter atOnce: calls in progress at most.
+    package func fetch(_ requests: [Request], atOnce: Int) async throws -> [Answer] {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
         configuration.httpVersion = .http1Only
         // A refused connection is the answer.
         configuration.connectionPool.retryConnectionEstablishment = false
         let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         do {
-            var answers: [Answer] = []
-            for _ in 0..<count { answers.append(try await self.fetch(over: http, user: user, client: client)) }
+            let answers = try await self.fetch(requests, atOnce: max(1, atOnce), over: http)
             try await http.shutdown()
             return answers
         } catch {
@@ -58,11 +78,23 @@ package struct DevTokens: Sendable {
         }
     }
 
-    private func fetch(over http: HTTPClient, user: String, client: String) async throws -> Answer {
+    private func fetch(_ requests: [Request], atOnce: Int, over http: HTTPClient) async throws -> [Answer] {
+        try await withThrowingTaskGroup(of: (Int, Answer).self) { group in
+            var answers = [Answer?](repeating: nil, count: requests.count)
+            for (index, request) in requests.enumerated() {
+                if index >= atOnce, let (done, answer) = try await group.next() { answers[done] = answer }
+                group.addTask { (index, try await self.fetch(request, over: http)) }
+            }
+            while let (done, answer) = try await group.next() { answers[done] = answer }
+            return answers.compactMap(\.self)
+        }
+    }
+
+    private func fetch(_ token: Request, over http: HTTPClient) async throws -> Answer {
         var request = HTTPClientRequest(url: self.endpoint.tokens)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")
-        request.body = .bytes(try JSONEncoder().encode(RequestBody(user: user, client: client)))
+        request.body = .bytes(try JSONEncoder().encode(token))
         let response: HTTPClientResponse
         let body: [UInt8]
         do {

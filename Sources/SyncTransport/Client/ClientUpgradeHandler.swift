@@ -2,17 +2,22 @@ import NIOCore
 import NIOHTTP1
 import NIOWebSocket
 
-/// Sends the upgrade request, judges the answer (RFC 6455 §4.1), and makes room for a `WebSocketHandler`.
-final class ClientUpgradeHandler: ChannelInboundHandler, RemovableChannelHandler {
+/// Sends the upgrade request, judges the answer (RFC 6455 §4.1), and makes room for the handler of the WebSocket.
+final class ClientUpgradeHandler<Opened: Sendable>: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundOut = HTTPClientRequestPart
+
+    /// The handler that takes over, and what its opener is given of it.
+    typealias MakeHandler =
+        @Sendable (_ subprotocol: String, _ eventLoop: any EventLoop) -> (handler: any ChannelHandler, opened: Opened)
 
     // Fixed after init.
     private let target: WebSocketClient.Target
     private let options: WebSocketClient.Options
     private let encoder: HTTPRequestEncoder
     private let decoder: ByteToMessageHandler<HTTPResponseDecoder>
-    private let opened: EventLoopPromise<WebSocketConnection>
+    private let opened: EventLoopPromise<Opened>
+    private let makeHandler: MakeHandler
     private let key = NIOWebSocketClientUpgrader.randomRequestKey()
 
     // Event loop only.
@@ -22,13 +27,15 @@ final class ClientUpgradeHandler: ChannelInboundHandler, RemovableChannelHandler
 
     init(
         target: WebSocketClient.Target, options: WebSocketClient.Options, encoder: HTTPRequestEncoder,
-        decoder: ByteToMessageHandler<HTTPResponseDecoder>, opened: EventLoopPromise<WebSocketConnection>
+        decoder: ByteToMessageHandler<HTTPResponseDecoder>, opened: EventLoopPromise<Opened>,
+        makeHandler: @escaping MakeHandler
     ) {
         self.target = target
         self.options = options
         self.encoder = encoder
         self.decoder = decoder
         self.opened = opened
+        self.makeHandler = makeHandler
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -105,8 +112,7 @@ final class ClientUpgradeHandler: ChannelInboundHandler, RemovableChannelHandler
         self.isDecided = true
         self.timer?.cancel()
         let pipeline = context.pipeline.syncOperations
-        let handler = WebSocketHandler(
-            configuration: self.options.connection, subprotocol: subprotocol, eventLoop: context.eventLoop)
+        let (handler, opened) = self.makeHandler(subprotocol, context.eventLoop)
         // First, though it leaves a tick later: then it is gone when the WebSocket's handler writes for the first time, and
         // hands the bytes that came behind the response to that handler.
         pipeline.removeHandler(self.decoder, promise: nil)
@@ -119,7 +125,7 @@ final class ClientUpgradeHandler: ChannelInboundHandler, RemovableChannelHandler
         }
         pipeline.removeHandler(self.encoder, promise: nil)
         pipeline.removeHandler(context: context, promise: nil)
-        self.opened.succeed(handler.connection)
+        self.opened.succeed(opened)
     }
 
     private func fail(_ error: WebSocketClientError, _ context: ChannelHandlerContext) {

@@ -38,17 +38,41 @@ package enum WebSocketClient {
     package static func connect(
         to url: String, _ options: Options
     ) async throws(WebSocketClientError) -> WebSocketConnection {
+        let configuration = options.connection
+        return try await Self.open(url, options) { subprotocol, eventLoop in
+            let handler = WebSocketHandler(
+                configuration: configuration, subprotocol: subprotocol, eventLoop: eventLoop)
+            return (handler, handler.connection)
+        }
+    }
+
+    /// As `connect`, but for a WebSocket that is used on `eventLoop` alone, without task or queue.
+    package static func connect(
+        to url: String, _ options: Options, on eventLoop: any EventLoop
+    ) async throws(WebSocketClientError) -> NIOLoopBound<EventLoopWebSocket> {
+        var options = options
+        options.eventLoopGroup = eventLoop
+        let bytesMax = options.connection.messageBytesMax
+        return try await Self.open(url, options) { _, eventLoop in
+            let socket = EventLoopWebSocket(messageBytesMax: bytesMax)
+            return (socket, NIOLoopBound(socket, eventLoop: eventLoop))
+        }
+    }
+
+    private static func open<Opened: Sendable>(
+        _ url: String, _ options: Options, _ makeHandler: @escaping ClientUpgradeHandler<Opened>.MakeHandler
+    ) async throws(WebSocketClientError) -> Opened {
         guard let target = Target(url) else { throw .invalidURL }
         do {
             let sslContext = target.isSecure ? try NIOSSLContext(configuration: options.tls) : nil
-            let opened = options.eventLoopGroup.next().makePromise(of: WebSocketConnection.self)
+            let opened = options.eventLoopGroup.next().makePromise(of: Opened.self)
             let bootstrap = ClientBootstrap(group: opened.futureResult.eventLoop)
                 .channelOption(.allowRemoteHalfClosure, value: true)
                 .channelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .connectTimeout(options.timeout)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        try self.configure(channel, target, sslContext, options, opened)
+                        try self.configure(channel, target, sslContext, options, opened, makeHandler)
                     }
                 }
             bootstrap.connect(host: target.host, port: target.port).whenFailure { opened.fail($0) }
@@ -62,9 +86,9 @@ package enum WebSocketClient {
         }
     }
 
-    private static func configure(
+    private static func configure<Opened: Sendable>(
         _ channel: any Channel, _ target: Target, _ sslContext: NIOSSLContext?, _ options: Options,
-        _ opened: EventLoopPromise<WebSocketConnection>
+        _ opened: EventLoopPromise<Opened>, _ makeHandler: @escaping ClientUpgradeHandler<Opened>.MakeHandler
     ) throws {
         let pipeline = channel.pipeline.syncOperations
         if let sslContext {
@@ -78,7 +102,8 @@ package enum WebSocketClient {
         try pipeline.addHandler(decoder)
         try pipeline.addHandler(
             ClientUpgradeHandler(
-                target: target, options: options, encoder: encoder, decoder: decoder, opened: opened))
+                target: target, options: options, encoder: encoder, decoder: decoder, opened: opened,
+                makeHandler: makeHandler))
     }
 
     /// The parts of a WebSocket URL that the connection and the request need.

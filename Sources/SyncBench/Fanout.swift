@@ -1,0 +1,174 @@
+import NIOCore
+import SyncProtocol
+import Synchronization
+
+/// What the publishers and subscribers of one space know of each other, across event loops.
+final class FanoutSpace: Sendable {
+    // Fixed after init.
+    let subscribers: Int
+    private let window: Int?
+
+    // Atomic.
+    private let published = Atomic<Int>(0)
+    private let accepted = Atomic<Int>(0)
+    private let delivered = Atomic<Int>(0)
+    private let failed = Atomic<Bool>(false)
+
+    // Guarded by itself.
+    private let wakers = Mutex<[@Sendable () -> Void]>([])
+
+    /// - Parameter window: broadcasts on their way at most; nil for no bound.
+    init(subscribers: Int, window: Int?) {
+        self.subscribers = subscribers
+        self.window = window
+    }
+
+    /// A subscriber was lost: nothing after that would mean anything.
+    var hasFailed: Bool { self.failed.load(ordering: .relaxed) }
+
+    var isFull: Bool {
+        guard let window = self.window else { return false }
+        let completed = self.delivered.load(ordering: .acquiring) / self.subscribers
+        return self.published.load(ordering: .acquiring) - completed >= window
+    }
+
+    /// Notifications that have not arrived yet.
+    var missing: Int {
+        self.accepted.load(ordering: .acquiring) * self.subscribers - self.delivered.load(ordering: .acquiring)
+    }
+
+    func addPublisher(_ wake: @escaping @Sendable () -> Void) { self.wakers.withLock { $0.append(wake) } }
+
+    func publishing() { self.published.add(1, ordering: .acquiringAndReleasing) }
+
+    func published(wasAccepted: Bool) {
+        if wasAccepted {
+            self.accepted.add(1, ordering: .acquiringAndReleasing)
+        } else {
+            self.published.subtract(1, ordering: .acquiringAndReleasing)
+        }
+    }
+
+    func deliveredOne() {
+        let count = self.delivered.add(1, ordering: .acquiringAndReleasing).newValue
+        if self.window != nil, count % self.subscribers == 0 { self.wake() }
+    }
+
+    func fail() {
+        self.failed.store(true, ordering: .relaxed)
+        self.wake()
+    }
+
+    private func wake() {
+        for waker in self.wakers.withLock({ $0 }) { waker() }
+    }
+}
+
+/// When the pushes of one publisher were answered; of the last 1,024.
+final class PublisherLog: Sendable {
+    private static let size = 1_024
+
+    private let answers = Mutex([(number: UInt64, instant: UInt64)](repeating: (0, 0), count: size))
+
+    func answered(_ number: UInt64, at instant: UInt64) {
+        self.answers.withLock { $0[Int(number % UInt64(Self.size))] = (number, instant) }
+    }
+
+    /// `nil` when it has not been answered, or long ago.
+    func answer(to number: UInt64) -> UInt64? {
+        let answer = self.answers.withLock { $0[Int(number % UInt64(Self.size))] }
+        return answer.number == number ? answer.instant : nil
+    }
+}
+
+/// Pushes to one space whose subscribers all have to hear of it.
+final class FanoutPublisher: PacedWorker {
+    private let client: BenchClient
+    private let space: FanoutSpace
+    private let log: PublisherLog
+    private let number: UInt32
+    private let options: BenchOptions
+    private var payload: BenchPayload
+
+    init(
+        _ lane: Lane, _ pacing: Pacing, client: BenchClient, space: FanoutSpace, log: PublisherLog, number: Int,
+        _ options: BenchOptions
+    ) {
+        self.client = client
+        self.space = space
+        self.log = log
+        self.number = UInt32(number)
+        self.options = options
+        self.payload = BenchPayload(recordBytes: options.recordBytes, hasDEK: options.hasDEK)
+        super.init(lane, pacing)
+        let bound = NIOLoopBound(self, eventLoop: lane.eventLoop)
+        let loop = lane.eventLoop
+        space.addPublisher { loop.execute { bound.value.step() } }
+    }
+
+    override var isHeldBack: Bool { self.space.isFull && !self.space.hasFailed }
+
+    override var isOver: Bool { self.space.hasFailed }
+
+    override func send(intended: UInt64) {
+        guard self.client.isOpen else { return self.gaveUp("publisher: connection lost") }
+        let stamp = BenchStamp(publisher: self.number, number: UInt64(self.sent), intended: intended)
+        self.space.publishing()
+        if self.options.isBare {
+            self.client.sendBare(self.payload.stamped(stamp))
+            self.space.published(wasAccepted: true)
+            return self.completed(failure: nil)
+        }
+        let params = self.payload.push(self.options.batch, to: self.client.space, stamp)
+        self.client.send(.push, params) { answer in
+            let now = BenchClock.now()
+            let failure = PushAnswer.failure(answer)
+            self.space.published(wasAccepted: failure == nil)
+            if failure == nil {
+                self.log.answered(stamp.number, at: now)
+                self.lane.recorder.record(
+                    .push, intended: intended, end: now, records: self.options.batch,
+                    bytes: self.options.batch * self.options.recordBytes)
+            }
+            self.completed(failure: failure)
+        }
+    }
+}
+
+/// Takes the notifications of one connection, which must come without gap in the order of each publisher.
+final class FanoutSubscriber {
+    private let lane: Lane
+    private let space: FanoutSpace
+    private let logs: [PublisherLog]
+    /// Of each publisher the number of its last push.
+    private var last: [UInt32: UInt64] = [:]
+
+    init(_ lane: Lane, client: BenchClient, space: FanoutSpace, logs: [PublisherLog]) {
+        self.lane = lane
+        self.space = space
+        self.logs = logs
+        client.onMessage = { message in self.receive(message) }
+        client.onEnd = { failure in
+            self.lane.recorder.fail("subscriber: \(failure.description)")
+            self.space.fail()
+        }
+    }
+
+    private func receive(_ message: ByteBuffer) -> Bool {
+        guard let stamp = BenchStamp.find(in: message) else { return false }
+        // Of the preparation.
+        guard stamp.publisher < self.logs.count else { return true }
+        let now = BenchClock.now()
+        self.space.deliveredOne()
+        if stamp.number != self.last[stamp.publisher, default: 0] + 1 {
+            self.lane.recorder.fail("notification out of order")
+        }
+        self.last[stamp.publisher] = stamp.number
+        self.lane.recorder.record(
+            .delivery, intended: stamp.intended, end: now, records: 1, bytes: message.readableBytes)
+        let answered = self.logs[Int(stamp.publisher)].answer(to: stamp.number) ?? now
+        self.lane.recorder.record(
+            .afterAnswer, latency: now - min(answered, now), intended: stamp.intended, end: now)
+        return true
+    }
+}
