@@ -109,7 +109,7 @@ package struct BenchOptions: Sendable, Hashable {
                 "--url with a path says nothing about tokens; add --dev-issuer or --token-file")
         }
         check((1...Self.clientsMax).contains(self.clients), "--clients must be 1...\(Self.clientsMax)")
-        check((1...Self.spacesMax).contains(self.spaceCount), "--spaces must be 1...\(Self.spacesMax)")
+        check(self.spaces.map { (1...Self.spacesMax).contains($0) } ?? true, "--spaces must be 1...\(Self.spacesMax)")
         check((1...Limits.changesPerPushMax).contains(self.batch), "--batch must be 1...\(Limits.changesPerPushMax)")
         check(
             (Self.recordBytesMin...Limits.pullableChangeBytesMax).contains(self.recordBytes),

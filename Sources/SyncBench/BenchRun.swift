@@ -176,7 +176,7 @@ struct BenchRun: Sendable {
 
     /// Waits for notifications that are on their way.
     private func drain(_ spaces: [FanoutSpace]) async throws {
-        let deadline = self.clock.now + Self.drainMax
+        let deadline = self.clock.now + min(Self.drainMax, self.options.timeout)
         while spaces.contains(where: { $0.missing > 0 && !$0.hasFailed }), self.clock.now < deadline {
             try await self.clock.sleep(for: .milliseconds(2))
         }

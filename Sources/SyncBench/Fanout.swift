@@ -101,6 +101,8 @@ final class FanoutPublisher: PacedWorker {
         self.options = options
         self.payload = BenchPayload(recordBytes: options.recordBytes, hasDEK: options.hasDEK)
         super.init(lane, pacing)
+        // A plain server tells publishers of each other's messages too.
+        if options.isBare { client.onMessage = { _ in true } }
         let bound = NIOLoopBound(self, eventLoop: lane.eventLoop)
         let loop = lane.eventLoop
         space.addPublisher { loop.execute { bound.value.step() } }

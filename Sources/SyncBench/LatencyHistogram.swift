@@ -47,7 +47,8 @@ package struct LatencyHistogram: Sendable, Hashable {
     package func percentile(_ percent: Double) -> UInt64 {
         guard self.count > 0 else { return 0 }
         let share = Swift.min(Swift.max(percent, 0), 100) / 100 * Double(self.count)
-        let rank = Swift.max(1, UInt64(share.rounded(.up)))
+        // 99.9 % of 1,000 is a little more than 999 in binary.
+        let rank = Swift.max(1, UInt64((share * (1 - 1e-12)).rounded(.up)))
         var seen: UInt64 = 0
         for (index, count) in self.buckets.enumerated() where count > 0 {
             seen += count

@@ -22,6 +22,20 @@ struct ProcessUsage: Hashable, Sendable {
         (Self.read("/proc/loadavg") ?? "").split(separator: " ").prefix(3).compactMap { Double($0) }
     }
 
+    /// Raises the limit of open files to what the system allows.
+    static func raiseFileLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    private static func read(_ path: String) -> String? {
+        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+extension ProcessUsage {
     /// From the text of `/proc/PID/stat` and `/proc/PID/status`.
     init?(stat: String, status: String, ticksPerSecond: Double) {
         // The name in parentheses may hold anything; the fields after it are counted from 3.
@@ -33,17 +47,5 @@ struct ProcessUsage: Hashable, Sendable {
         guard let kibibytes else { return nil }
         self.cpuSeconds = (user + system) / ticksPerSecond
         self.residentBytes = kibibytes * 1_024
-    }
-
-    /// Raises the limit of open files to what the system allows.
-    static func raiseFileLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-
-    private static func read(_ path: String) -> String? {
-        FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
     }
 }

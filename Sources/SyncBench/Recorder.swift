@@ -31,8 +31,9 @@ struct Recorder: Sendable {
         }
     }
 
-    /// Different failures kept apart; the rest counts as "other".
+    /// Different failures kept apart; the rest counts as `other`.
     private static let failureKindsMax = 20
+    private static let other = "other"
 
     /// Operations whose intended send time is earlier belong to the warm-up.
     var measuredFrom: UInt64 = 0
@@ -58,8 +59,9 @@ struct Recorder: Sendable {
 
     mutating func fail(_ what: String, count: UInt64 = 1) {
         guard count > 0 else { return }
-        let isKnown = self.failures[what] != nil || self.failures.count < Self.failureKindsMax
-        self.failures[isKnown ? what : "other", default: 0] += count
+        let kinds = self.failures.count - (self.failures[Self.other] == nil ? 0 : 1)
+        let isKept = what == Self.other || self.failures[what] != nil || kinds < Self.failureKindsMax
+        self.failures[isKept ? what : Self.other, default: 0] += count
     }
 
     var failureCount: UInt64 { self.failures.values.reduce(0, +) }
