@@ -2,6 +2,11 @@
 package enum StorageError: Error, Hashable, Sendable {
     case spaceNotFound
     case spaceExists
+    case invitationNotFound
+    /// The membership log is not at the expected version.
+    case versionConflict
+    /// The entry does not continue the membership log.
+    case hashChainBroken
     case keyGenerationStale
     case invalidRecordID
     case duplicateRecordID
@@ -20,6 +25,9 @@ extension StorageError: CustomStringConvertible {
         switch self {
         case .spaceNotFound: "space not found"
         case .spaceExists: "space already exists"
+        case .invitationNotFound: "invitation not found"
+        case .versionConflict: "metadata version conflict"
+        case .hashChainBroken: "hash chain broken"
         case .keyGenerationStale: "key generation stale"
         case .invalidRecordID: "invalid record ID"
         case .duplicateRecordID: "duplicate record ID in push"

@@ -27,6 +27,8 @@ extension RPCError {
         switch error {
         case .spaceNotFound: self.init(.notFound, "space not found", cause: error)
         case .spaceExists: self.init(.conflict, "space already exists", cause: error)
+        case .invitationNotFound: self.init(.notFound, "not found", cause: error)
+        case .versionConflict, .hashChainBroken: self.init(.conflict, "conflict", cause: error)
         case .keyGenerationStale: self.init(.keyGenerationStale, "key generation stale", cause: error)
         case .invalidRecordID, .duplicateRecordID: self.init(.badRequest, error.description, cause: error)
         case .blobTooLarge, .pushRecordLimitExceeded, .pushPayloadLimitExceeded:

@@ -11,6 +11,9 @@ struct RPCErrorTests {
         arguments: [
             (StorageError.spaceNotFound, RPCErrorCode.notFound, "space not found"),
             (.spaceExists, .conflict, "space already exists"),
+            (.invitationNotFound, .notFound, "not found"),
+            (.versionConflict, .conflict, "conflict"),
+            (.hashChainBroken, .conflict, "conflict"),
             (.keyGenerationStale, .keyGenerationStale, "key generation stale"),
             (.invalidRecordID, .badRequest, "invalid record ID"),
             (.duplicateRecordID, .badRequest, "duplicate record ID in push"),
