@@ -12,6 +12,8 @@ package struct EngineConfiguration: Sendable {
     package var recordBlobBytesMax: Int = Limits.recordBlobBytesMax
     /// Closes a socket with 4001 `token expired` 60 s after its token's `exp` unless refreshed (architecture C30).
     package var enforcesTokenExpiry = false
+    /// `nil`: no user is limited.
+    package var rateLimits: RateLimits?
     /// Time that requests in progress have to finish once their connection has reached its lifetime or its token has
     /// expired. A shutdown brings its own.
     package var requestGrace: Duration = .seconds(10)
@@ -25,6 +27,10 @@ package struct EngineRandomness: Sendable {
     package var lifetimeFactor: @Sendable () -> Double = { .random(in: 0.9...1.1) }
     /// Drawn for each run of a periodic job; its interval is the contract's times this.
     package var jobIntervalFactor: @Sendable () -> Double = { .random(in: 0.9...1.1) }
+    /// Drawn for each invitation that is stored: how long its notification waits.
+    package var invitationDelay: @Sendable () -> Duration = {
+        .milliseconds(Int.random(in: Limits.invitationDelayMilliseconds))
+    }
 
     package init() {}
 }
@@ -38,6 +44,7 @@ struct EngineServices: Sendable {
     let spaces: SpaceService
     let broker: Broker
     let presence: PresenceRegistry
+    let invitations: InvitationNotifier
     let clock: any Clock<Duration>
     let randomness: EngineRandomness
     /// Seconds since 1970.

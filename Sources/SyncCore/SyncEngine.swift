@@ -46,6 +46,7 @@ package final class SyncEngine: Sendable {
             broker: broker,
             presence: PresenceRegistry(
                 broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger),
+            invitations: InvitationNotifier(broker: broker, clock: clock, delay: randomness.invitationDelay),
             clock: clock,
             randomness: randomness,
             unixTime: unixTime,
@@ -73,9 +74,16 @@ package final class SyncEngine: Sendable {
         }
     }
 
-    /// Does what is done from time to time, until the task is cancelled: stale presence is removed
-    /// (docs/contract/operations.md §5).
+    /// Does what is done from time to time, until the task is cancelled: stale presence is removed, and mailboxes are told of
+    /// their invitations (docs/contract/operations.md §5). To be run once.
     package func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.services.invitations.run() }
+            group.addTask { await self.sweepPresence() }
+        }
+    }
+
+    private func sweepPresence() async {
         while true {
             let interval = Limits.presenceSweepInterval * self.services.randomness.jobIntervalFactor()
             do { try await self.services.clock.sleep(for: interval) } catch { return }

@@ -80,6 +80,10 @@ public enum Limits {
     /// Delay of the notification `invitation` in milliseconds, drawn for each (docs/contract/rpc.md §14).
     public static let invitationDelayMilliseconds: ClosedRange<Int> = 1_000...4_999
 
+    /// Notifications `invitation` that wait at a time; further ones are dropped, and their readers find the invitation when
+    /// they list next.
+    public static let invitationNotificationsPendingMax = 10_000
+
     /// Bytes of a space's root public key, a compressed P-256 point.
     public static let rootPublicKeyBytes = 33
 }

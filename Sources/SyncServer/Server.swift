@@ -30,6 +30,7 @@ package struct Server: Sendable {
                 configuration.isPerformanceMode ? nil : configuration.connectionsPerMailboxMax
             self.engine.recordBlobBytesMax = configuration.recordBlobBytesMax
             self.engine.enforcesTokenExpiry = configuration.enforcesTokenExpiry
+            self.engine.rateLimits = configuration.rateLimits
         }
     }
 
@@ -95,5 +96,17 @@ package struct Server: Sendable {
         return JWTValidator(
             issuers: configuration.trustedIssuers + [devIssuer.trustedIssuer], audiences: [],
             fetcher: devIssuer.keySetFetcher(otherwise: keySets), observe: KeySetEvent.log(to: logger))
+    }
+}
+
+extension ServerConfiguration {
+    /// `nil` without an identity hash key and in performance mode.
+    fileprivate var rateLimits: RateLimits? {
+        guard !self.isPerformanceMode, let key = self.identityHashKey?.reveal(),
+            let actors = RateLimitActors(key: key)
+        else { return nil }
+        return RateLimits(
+            actors: actors, invitationsPerHour: self.invitationsPerHour,
+            membershipAppendsPerHour: self.membershipAppendsPerHour)
     }
 }

@@ -55,6 +55,13 @@ extension ConfigurationVariable {
         .integer(
             "MAX_UNAUTHENTICATED_CONNECTIONS", default: 1_000, in: 1...10_000_000,
             help: "Client sockets that have not authenticated yet", sets: \.unauthenticatedConnectionsMax),
+        .integer(
+            "RATE_LIMIT_INVITATIONS_PER_HOUR", default: 10, in: 0...1_000_000_000,
+            help: "Invitations of one user; 0: unlimited; needs IDENTITY_HASH_KEY", sets: \.invitationsPerHour),
+        .integer(
+            "RATE_LIMIT_MEMBERSHIP_APPENDS_PER_HOUR", default: 10, in: 0...1_000_000_000,
+            help: "Membership appends of one user; 0: unlimited; needs IDENTITY_HASH_KEY",
+            sets: \.membershipAppendsPerHour),
     ]
 
     private static let operation: [ConfigurationVariable] = [
@@ -85,8 +92,7 @@ extension ConfigurationVariable {
     /// something of it.
     static let unsupportedNames: Set<String> = [
         "SPACE_SESSION_SECRET", "SYNC_ENDPOINT", "ACCOUNTS_ENDPOINT", "WEBFINGER_ENDPOINT", "DISCOVERY_JWKS_URI",
-        "METRICS_LISTEN_ADDR", "HEALTH_DETAILS", "RATE_LIMIT_INVITATIONS_PER_HOUR",
-        "RATE_LIMIT_MEMBERSHIP_APPENDS_PER_HOUR",
+        "METRICS_LISTEN_ADDR", "HEALTH_DETAILS",
     ]
 
     /// All federation variables are unsupported, whatever their names.

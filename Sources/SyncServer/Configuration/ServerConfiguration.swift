@@ -30,6 +30,10 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var connectionsMax = 20_000
     /// `MAX_UNAUTHENTICATED_CONNECTIONS`: those of them that have not authenticated yet.
     package var unauthenticatedConnectionsMax = 1_000
+    /// `RATE_LIMIT_INVITATIONS_PER_HOUR` of one user; 0: unlimited. Needs `identityHashKey`; see `isPerformanceMode`.
+    package var invitationsPerHour = 10
+    /// `RATE_LIMIT_MEMBERSHIP_APPENDS_PER_HOUR`, as `invitationsPerHour`.
+    package var membershipAppendsPerHour = 10
     /// `SHUTDOWN_TIMEOUT_SECONDS`: upper bound of a graceful shutdown.
     package var shutdownTimeout: Duration = .seconds(30)
     /// `MIGRATE_ON_START`; otherwise a schema of another version stops the start.

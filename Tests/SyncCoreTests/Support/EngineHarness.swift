@@ -33,6 +33,7 @@ final class EngineHarness: Sendable {
         var randomness = EngineRandomness()
         randomness.lifetimeFactor = { lifetimeFactor }
         randomness.jobIntervalFactor = { 1 }
+        randomness.invitationDelay = { .milliseconds(2_000) }
         self.engine = SyncEngine(
             configuration: configuration, storage: self.hooks, tokens: self.tokens, clock: self.clock,
             logger: logger, metrics: self.metrics, randomness: randomness, unixTime: { wallClock.value })

@@ -222,6 +222,8 @@ struct ServerConfigurationTests {
             ("MAX_CONNECTIONS_PER_MAILBOX", ["0"], "must be an integer from 1 to 1000000"),
             ("MAX_CONNECTIONS", ["0"], "must be an integer from 1 to 10000000"),
             ("MAX_UNAUTHENTICATED_CONNECTIONS", ["0"], "must be an integer from 1 to 10000000"),
+            ("RATE_LIMIT_INVITATIONS_PER_HOUR", ["-1", "ten"], "must be an integer from 0 to 1000000000"),
+            ("RATE_LIMIT_MEMBERSHIP_APPENDS_PER_HOUR", ["-1", ""], "must be an integer from 0 to 1000000000"),
             ("SHUTDOWN_TIMEOUT_SECONDS", ["0", "86401", "1s"], "must be an integer from 1 to 86400"),
             ("MIGRATE_ON_START", ["yes", "TRUE", ""], "must be true, false, 1 or 0"),
             ("PERF_MODE", ["on"], "must be true, false, 1 or 0"),
@@ -250,6 +252,7 @@ struct ServerConfigurationTests {
             "MAX_CONNECTIONS_PER_MAILBOX": "4", "MAX_CONNECTIONS": "5", "MAX_UNAUTHENTICATED_CONNECTIONS": "6",
             "SHUTDOWN_TIMEOUT_SECONDS": "7", "MIGRATE_ON_START": "false", "LOG_LEVEL": "Warn", "LOG_FORMAT": "json",
             "PERF_MODE": "1", "ENFORCE_TOKEN_EXPIRY": "true", "UNKNOWN": "ignored",
+            "RATE_LIMIT_INVITATIONS_PER_HOUR": "8", "RATE_LIMIT_MEMBERSHIP_APPENDS_PER_HOUR": "0",
         ])
         #expect(configuration.recordBlobBytesMax == 1)
         #expect(configuration.fileBytesMax == 2)
@@ -258,6 +261,8 @@ struct ServerConfigurationTests {
         #expect(configuration.connectionsPerMailboxMax == 4)
         #expect(configuration.connectionsMax == 5)
         #expect(configuration.unauthenticatedConnectionsMax == 6)
+        #expect(configuration.invitationsPerHour == 8)
+        #expect(configuration.membershipAppendsPerHour == 0)
         #expect(configuration.shutdownTimeout == .seconds(7))
         #expect(!configuration.migratesOnStart)
         #expect(configuration.logLevel == .warning)
