@@ -118,6 +118,11 @@ let package = Package(
             dependencies: ["SyncTransport", nioCore, nioPosix, nioHTTP1],
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "plain-websocket",
+            dependencies: [nioCore, nioPosix, nioHTTP1, nioWebSocket],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "SyncProtocolTests",
             dependencies: ["SyncProtocol", "SyncTesting", nioCore],

@@ -1,0 +1,1 @@
+"""What Scripts/ratios is made of."""
