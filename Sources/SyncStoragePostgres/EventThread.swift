@@ -4,12 +4,15 @@ import Synchronization
 
 /// The one thread on which libpq is called: it waits for all sockets of the backend and never for one of them.
 ///
-/// `@unchecked Sendable`: `handlers`, `timers` and the epoll descriptor are used on the thread alone; what comes from
-/// elsewhere passes through `inbox`.
+/// `@unchecked Sendable`: `members`, `handlers`, `timers` and the epoll descriptor are used on the thread alone; what comes
+/// from elsewhere passes through `inbox`.
 final class EventThread: @unchecked Sendable {
     /// What a registered socket is for. Called on the thread.
     protocol Handler: AnyObject {
         func socketIsReady(readable: Bool, writable: Bool, broken: Bool)
+
+        /// The thread comes to its end: no socket is watched and no timer fires any more.
+        func threadEnds()
     }
 
     /// Identifies a timer until it has fired.
@@ -29,9 +32,12 @@ final class EventThread: @unchecked Sendable {
     private let inbox = Mutex(Inbox())
 
     // Thread only.
+    private var members: [ObjectIdentifier: any Handler] = [:]
     private var handlers: [Int32: (handler: any Handler, events: UInt32)] = [:]
     private var timers: [TimerID: (due: ContinuousClock.Instant, fire: () -> Void)] = [:]
     private var nextTimer: TimerID = 1
+    /// No timer is due earlier.
+    private var nextDue: ContinuousClock.Instant?
 
     private static let eventsPerWait = 64
 
@@ -64,7 +70,8 @@ final class EventThread: @unchecked Sendable {
         }
     }
 
-    /// Ends the thread once everything submitted so far has run.
+    /// Ends the thread once everything submitted so far has run. Handlers that have not left are told. Can be called again,
+    /// and on the thread itself.
     func stop() {
         self.inbox.withLock { inbox in
             guard !inbox.isStopping else { return }
@@ -81,6 +88,11 @@ final class EventThread: @unchecked Sendable {
     }
 
     // MARK: On the thread
+
+    /// Keeps a handler until it leaves or the thread ends.
+    func join(_ handler: any Handler) { self.members[ObjectIdentifier(handler)] = handler }
+
+    func leave(_ handler: any Handler) { self.members[ObjectIdentifier(handler)] = nil }
 
     /// Watches a socket, or changes what is watched for.
     func watch(_ socket: Int32, readable: Bool, writable: Bool, _ handler: any Handler) {
@@ -101,6 +113,7 @@ final class EventThread: @unchecked Sendable {
     func startTimer(at due: ContinuousClock.Instant, _ fire: @escaping () -> Void) -> TimerID {
         defer { self.nextTimer += 1 }
         self.timers[self.nextTimer] = (due, fire)
+        self.nextDue = self.nextDue.map { min($0, due) } ?? due
         return self.nextTimer
     }
 
@@ -125,6 +138,9 @@ final class EventThread: @unchecked Sendable {
             self.runInbox()
             self.fireTimers()
         }
+        // Nothing can be submitted any more, and nobody signals.
+        for member in self.members.values { member.threadEnds() }
+        self.members = [:]
         close(self.epoll)
         close(self.wakeUp)
     }
@@ -140,18 +156,18 @@ final class EventThread: @unchecked Sendable {
         for work in work { work() }
     }
 
-    /// A timer for each connection in use and two for the pool: a scan is cheap.
+    /// Nearly every timer is cancelled long before it is due, so all are looked at once in a while only.
     private func fireTimers() {
-        guard !self.timers.isEmpty else { return }
         let now = ContinuousClock.now
-        for (timer, entry) in self.timers where entry.due <= now {
-            self.timers[timer] = nil
-            entry.fire()
-        }
+        guard let nextDue = self.nextDue, nextDue <= now else { return }
+        let due = self.timers.filter { $0.value.due <= now }
+        for timer in due.keys { self.timers[timer] = nil }
+        self.nextDue = self.timers.values.map(\.due).min()
+        for entry in due.values { entry.fire() }
     }
 
     private func millisecondsToNextTimer() -> Int32 {
-        guard let due = self.timers.values.map(\.due).min() else { return -1 }
+        guard let due = self.nextDue else { return -1 }
         let remaining = ContinuousClock.now.duration(to: due)
         return remaining <= .zero ? 0 : Int32(min(remaining / .milliseconds(1) + 1, 60_000))
     }

@@ -3,12 +3,15 @@ import DequeModule
 /// A fixed number of permits, handed out in the order in which they were asked for. Pure: time comes in as a value, and
 /// whoever holds it resumes the waiters and keeps the timer.
 struct PermitQueue<Waiter> {
-    enum Answer {
+    /// A place in the queue. Later places have higher numbers.
+    typealias Ticket = UInt64
+
+    enum Answer: Equatable {
         case granted
-        /// The waiter is kept until a permit comes back or its time is over.
+        /// The waiter is kept until a permit comes back, its time is over, or it gives up.
         ///
         /// - Parameter startsTimer: Call `expire` at that time; a timer that was asked for before is still running if `nil`.
-        case waits(startsTimer: ContinuousClock.Instant?)
+        case waits(Ticket, startsTimer: ContinuousClock.Instant?)
         case refused
     }
 
@@ -19,10 +22,17 @@ struct PermitQueue<Waiter> {
         var next: ContinuousClock.Instant?
     }
 
+    private struct Place {
+        var ticket: Ticket
+        var deadline: ContinuousClock.Instant
+        var waiter: Waiter
+    }
+
     private let permits: Int
     private let waitLimit: Duration
     private var free: Int
-    private var waiting: Deque<(deadline: ContinuousClock.Instant, waiter: Waiter)> = []
+    private var waiting: Deque<Place> = []
+    private var nextTicket: Ticket = 1
     private var hasTimer = false
     private(set) var isClosed = false
 
@@ -43,10 +53,11 @@ struct PermitQueue<Waiter> {
             return .granted
         }
         // All wait equally long: who came first is also the first to give up.
-        let deadline = now + self.waitLimit
-        self.waiting.append((deadline, waiter))
+        let place = Place(ticket: self.nextTicket, deadline: now + self.waitLimit, waiter: waiter)
+        self.nextTicket += 1
+        self.waiting.append(place)
         defer { self.hasTimer = true }
-        return .waits(startsTimer: self.hasTimer ? nil : deadline)
+        return .waits(place.ticket, startsTimer: self.hasTimer ? nil : place.deadline)
     }
 
     /// - Returns: The waiter that has the permit now.
@@ -54,6 +65,18 @@ struct PermitQueue<Waiter> {
         if let next = self.waiting.popFirst() { return next.waiter }
         self.free += 1
         return nil
+    }
+
+    /// - Returns: The waiter, if it still waits.
+    mutating func giveUp(_ ticket: Ticket) -> Waiter? {
+        var low = 0
+        var high = self.waiting.count
+        while low < high {
+            let middle = (low + high) / 2
+            if self.waiting[middle].ticket < ticket { low = middle + 1 } else { high = middle }
+        }
+        guard low < self.waiting.count, self.waiting[low].ticket == ticket else { return nil }
+        return self.waiting.remove(at: low).waiter
     }
 
     /// The timer has fired.

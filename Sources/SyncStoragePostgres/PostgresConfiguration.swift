@@ -28,7 +28,8 @@ enum PostgresLimits {
     static let queuedBytesMax = 67_108_864
     /// What a change counts beside its blob and DEK, so that many small ones are no small batch.
     static let changeOverheadBytes = 64
-    /// How often a batch is run that PostgreSQL ends for the sake of another transaction (codes 40001, 40P01).
+    /// How often a batch is run that PostgreSQL ends for the sake of another transaction (codes 40001, 40P01), or because of
+    /// a lock that another program holds too long (55P03).
     static let batchAttemptsMax = 3
     /// Bytes of rows of a pull that wait for its consumer; then the socket is not read.
     static let streamedBytesMax = 524_288

@@ -18,11 +18,13 @@ struct PostgresStatement: Sendable {
 
 /// One connection, used by one caller at a time: whoever has it from the pool.
 ///
-/// `@unchecked Sendable`: everything but `thread` and `usable` is used on the event thread alone. A statement that fails
-/// leaves the connection usable; a lost connection, a broken protocol and a missed deadline do not.
+/// `@unchecked Sendable`: everything but `thread`, `notices` and `usable` is used on the event thread alone. A statement that
+/// fails leaves the connection usable; a lost connection, a broken protocol, a missed deadline and an open transaction do
+/// not.
 final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     // Fixed after init.
     let thread: EventThread
+    private let notices: PostgresNotices
 
     // Guarded by itself.
     private let usable = Atomic(false)
@@ -40,26 +42,52 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         let done: (Result<Void, StorageError>) -> Void
     }
 
-    private init(thread: EventThread) { self.thread = thread }
+    private init(thread: EventThread, notices: PostgresNotices) {
+        self.thread = thread
+        self.notices = notices
+    }
 
-    /// - Throws: `.unavailable` when there is no connection within the limit; why, goes to `log`, without the URL.
-    ///   `.database` when the URL cannot be understood.
+    /// - Parameters:
+    ///   - settings: Run first, if given.
+    ///   - log: Takes the reason of a failure, without the URL.
+    ///   - notice: Takes what the server remarks.
+    /// - Throws: `.unavailable` when there is no connection within the limit. `.database` when the URL cannot be understood.
     static func connect(
-        to url: String, on thread: EventThread, within limit: Duration, log: @escaping @Sendable (String) -> Void
+        to url: String, on thread: EventThread, within limit: Duration, settings: PostgresStatement? = nil,
+        log: @escaping @Sendable (String) -> Void, notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }
     ) async throws(StorageError) -> PostgresConnection {
-        guard PostgresURL.isUsable(url) else { throw .database(detail: "the connection URL is malformed") }
-        let connection = PostgresConnection(thread: thread)
+        guard let connector = PostgresConnector(url: url) else {
+            throw .database(detail: "the connection URL is malformed")
+        }
+        return try await Self.connect(
+            with: connector, on: thread, within: limit, settings: settings, log: log, notice: notice)
+    }
+
+    static func connect(
+        with connector: PostgresConnector, on thread: EventThread, within limit: Duration,
+        settings: PostgresStatement? = nil, log: @escaping @Sendable (String) -> Void,
+        notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }
+    ) async throws(StorageError) -> PostgresConnection {
+        let connection = PostgresConnection(thread: thread, notices: PostgresNotices(notice))
         let result: Result<Void, StorageError> = await withCheckedContinuation { continuation in
             let isRunning = thread.submit {
-                connection.start(url, within: limit, log: log) { continuation.resume(returning: $0) }
+                connection.start(connector, within: limit, log: log) { continuation.resume(returning: $0) }
             }
             if !isRunning { continuation.resume(returning: .failure(.unavailable)) }
         }
         try result.get()
-        return connection
+        guard let settings else { return connection }
+        do {
+            _ = try await connection.execute([settings], within: limit)
+            return connection
+        } catch {
+            log("cannot set up the session: \(error.storageError)")
+            connection.close()
+            throw error.storageError
+        }
     }
 
-    /// False once it is of no more use. May become so at any time.
+    /// False once it is of no more use, and while something is asked of it.
     var isUsable: Bool { self.usable.load(ordering: .acquiring) }
 
     /// Closes the connection; a request in progress fails with `.unavailable`.
@@ -96,49 +124,38 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     }
 
     /// Continues to read after `RowStream` was full.
-    func resumeReading() { self.thread.submit { self.advance() } }
+    func resumeReading() { self.thread.submit { self.receive() } }
 
     // MARK: Connecting
 
     private func start(
-        _ url: String, within limit: Duration, log: @escaping @Sendable (String) -> Void,
+        _ connector: PostgresConnector, within limit: Duration, log: @escaping @Sendable (String) -> Void,
         _ done: @escaping (Result<Void, StorageError>) -> Void
     ) {
-        let timer = self.thread.startTimer(at: .now + limit) { [self] in self.fail(because: "no connection in time") }
+        let deadline = ContinuousClock.now + limit
+        let timer = self.thread.startTimer(at: deadline) { [self] in self.fail(because: "no connection in time") }
         self.connecting = Connecting(timer: timer, log: log, done: done)
-        // libpq looks the host's name up and may wait long for that: on a thread of its own, as this one waits for nobody.
+        self.thread.join(self)
         Thread.detachNewThread {
-            nonisolated(unsafe) let handle = PQconnectStart(url)
-            let isRunning = self.thread.submit { self.started(handle) }
-            if !isRunning { PQfinish(handle) }
+            // Nobody else has it yet.
+            nonisolated(unsafe) let outcome = connector.connect(until: deadline, notices: self.notices)
+            let isRunning = self.thread.submit { self.connected(outcome) }
+            if !isRunning, case .connected(let handle) = outcome { PQfinish(handle) }
         }
     }
 
-    private func started(_ handle: OpaquePointer?) {
-        guard self.connecting != nil else { return PQfinish(handle) }
-        guard let handle else { return self.fail(because: "out of memory") }
-        self.handle = handle
-        guard PQstatus(handle) != CONNECTION_BAD else { return self.fail(because: nil) }
-        self.watch(readable: false, writable: true)
-    }
-
-    private func pollConnecting() {
-        guard let handle = self.handle else { return }
-        // libpq may close this socket and go on to another address, whose socket may have the same number.
-        if let watched = self.watched.take() { self.thread.forget(watched) }
-        switch PQconnectPoll(handle) {
-        case PGRES_POLLING_READING: self.watch(readable: true, writable: false)
-        case PGRES_POLLING_WRITING: self.watch(readable: false, writable: true)
-        case PGRES_POLLING_OK:
-            guard PQsetnonblocking(handle, 1) == 0, PQenterPipelineMode(handle) == 1 else {
-                return self.fail(because: nil)
-            }
-            self.watch(readable: true, writable: false)
-            guard let connecting = self.connecting.take() else { return }
+    private func connected(_ outcome: PostgresConnector.Outcome) {
+        switch outcome {
+        case .failed(let reason):
+            if self.connecting != nil { self.fail(because: reason) }
+        case .connected(let handle):
+            // The caller may have been told already that there is none.
+            guard let connecting = self.connecting.take() else { return PQfinish(handle) }
             self.thread.cancelTimer(connecting.timer)
+            self.handle = handle
+            self.watch(readable: true, writable: false)
             self.usable.store(true, ordering: .releasing)
             connecting.done(.success(()))
-        default: self.fail(because: nil)
         }
     }
 
@@ -147,6 +164,7 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     private func begin(_ request: PostgresRequest, within limit: Duration) {
         guard let handle = self.handle, self.request == nil else { return request.fail(.unavailable) }
         self.request = request
+        self.usable.store(false, ordering: .releasing)
         request.limit = limit
         self.startTimer(of: request)
         guard request.send(on: handle, prepared: self.prepared) else { return self.fail() }
@@ -163,15 +181,35 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     }
 
     func socketIsReady(readable: Bool, writable: Bool, broken: Bool) {
-        if self.connecting != nil { return self.pollConnecting() }
-        guard let handle = self.handle else { return }
-        if readable || broken {
-            // Also tells a connection that the server has closed while nothing was asked of it.
-            guard PQconsumeInput(handle) == 1 else { return self.fail() }
-            if self.request == nil, broken { return self.fail() }
-        }
-        self.advance()
+        guard self.handle != nil else { return }
+        guard readable || broken else { return self.advance() }
+        self.receive()
+        // The server has closed it, or says something, while nothing was asked of it.
+        if self.request == nil, broken { self.fail() }
     }
+
+    func threadEnds() { self.fail(because: "closed") }
+
+    /// Reads what is there.
+    ///
+    /// Of a TLS record libpq may read a part, and the socket does not tell of the rest. So it is read until nothing has come
+    /// out of it for so many times that libpq's buffer, which grows twofold each time, would hold the longest row.
+    private func receive() {
+        var idle = 0
+        while let handle = self.handle {
+            guard PQconsumeInput(handle) == 1 else { return self.fail() }
+            let before = self.request?.resultsTaken ?? 0
+            self.advance()
+            guard let request = self.request, self.handle != nil, PQsslInUse(handle) == 1, !request.isStopped else {
+                return
+            }
+            idle = request.resultsTaken == before ? idle + 1 : 0
+            if idle == Self.idleReadsMax { return }
+        }
+    }
+
+    /// 16 KiB, doubled so many times, are 16 MiB.
+    private static let idleReadsMax = 10
 
     /// Sends what is left to send, takes what has come.
     private func advance() {
@@ -193,6 +231,8 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
             self.prepared.formUnion(request.newlyPrepared)
             self.cancelTimer(of: request)
             self.watch(readable: true, writable: false)
+            self.usable.store(
+                PQtransactionStatus(handle) == PQTRANS_IDLE && !request.isConnectionOutdated, ordering: .releasing)
             request.finish()
         }
     }
@@ -208,20 +248,20 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
 
     /// Nothing is asked of the connection any more; whoever waits for it is told.
     ///
-    /// - Parameter reason: Why it could not be made; `nil` when libpq knows.
-    private func fail(because reason: String? = nil) {
+    /// - Parameter reason: Why it could not be made.
+    private func fail(because reason: String = "closed") {
         self.usable.store(false, ordering: .releasing)
+        self.thread.leave(self)
         if let watched = self.watched.take() { self.thread.forget(watched) }
-        let handle = self.handle.take()
+        if let handle = self.handle.take() { PQfinish(handle) }
         if let connecting = self.connecting.take() {
             self.thread.cancelTimer(connecting.timer)
-            connecting.log(reason ?? PostgresURL.reason(of: handle))
+            connecting.log(reason)
             connecting.done(.failure(.unavailable))
         }
         if let request = self.request.take() {
             self.cancelTimer(of: request)
             request.fail(.unavailable)
         }
-        if let handle { PQfinish(handle) }
     }
 }

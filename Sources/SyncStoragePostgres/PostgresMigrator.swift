@@ -34,14 +34,14 @@ package struct PostgresMigrator: Sendable {
         self.logger = logger
     }
 
-    /// Applies what is missing, then runs `andThen` under the same lock.
+    /// Applies what is missing, then runs `andThen` under the same lock, in the same session.
     ///
     /// - Returns: The versions applied now.
     /// - Throws: `.migration` when the history has a failed or a later version, or a step fails: the database is then at
     ///   the version before it.
     @discardableResult
     package func migrate(
-        andThen: @Sendable () async throws(StorageError) -> Void = {}
+        andThen: @Sendable (any MigrationSession) async throws(StorageError) -> Void = { _ in }
     ) async throws(StorageError) -> [Int] {
         try await self.locked { () async throws(StorageError) -> [Int] in
             let applied = try await self.history()
@@ -50,8 +50,24 @@ package struct PostgresMigrator: Sendable {
                 try await self.apply(migration)
                 now.append(migration.version)
             }
-            try await andThen()
+            try await andThen(self.session)
             return now
+        }
+    }
+
+    /// Runs `body` under the lock, if the database is at the version that this program needs.
+    ///
+    /// - Throws: `.migration` if it is not, and as `migrate` does.
+    package func withCurrentSchema(
+        _ body: @Sendable (any MigrationSession) async throws(StorageError) -> Void
+    ) async throws(StorageError) {
+        try await self.locked { () async throws(StorageError) in
+            let version = try await self.version()
+            guard version == Self.latestVersion else {
+                throw .migration(
+                    detail: "the database is at version \(version), not \(Self.latestVersion); run less-sync migrate")
+            }
+            try await body(self.session)
         }
     }
 
@@ -211,11 +227,14 @@ extension PostgresMigrator {
         // One lock for each schema: "less" in ASCII, and the schema's name.
         let key = "1818587507, hashtext(current_schema())"
         try await self.session.run("SET lock_timeout = '\(Self.lockTimeoutSeconds)s'")
+        // A step takes as long as it takes, whatever the role may otherwise.
+        try await self.session.run("SET statement_timeout = 0")
         try await self.session.run("SELECT pg_advisory_lock(\(key))")
         let result: Result<Value, StorageError>
         do { result = .success(try await body()) } catch { result = .failure(error) }
         _ = try? await self.session.run("SELECT pg_advisory_unlock(\(key))")
         _ = try? await self.session.run("RESET lock_timeout")
+        _ = try? await self.session.run("RESET statement_timeout")
         return try result.get()
     }
 }

@@ -18,6 +18,7 @@ final class PostgresPool: Sendable {
         /// Those that pulls have.
         var pulling: [ObjectIdentifier: PostgresConnection] = [:]
         var closing: CheckedContinuation<Void, Never>?
+        var backoff = ConnectBackoff()
         /// Since when failures to connect are in the log; `nil` while PostgreSQL answers.
         var outage: (began: ContinuousClock.Instant, lastLogged: ContinuousClock.Instant)?
 
@@ -55,13 +56,16 @@ final class PostgresPool: Sendable {
 
     /// Lends a connection to `body`, in the order of the calls.
     ///
-    /// - Throws: `.unavailable` when there is none within the limit; what `body` throws.
+    /// - Parameter isCancellable: Whether a cancelled task gives up its place in the queue. Not for one that acts for others.
+    /// - Throws: `.unavailable` when there is none within the limit, and when the task is cancelled while it waits; what
+    ///   `body` throws.
     func withConnection<Result: Sendable, Failure: Error>(
+        isCancellable: Bool = true,
         _ body: (PostgresConnection) async throws(Failure) -> Result,
         unavailable: (StorageError) -> Failure
     ) async throws(Failure) -> Result {
         let connection: PostgresConnection
-        do { connection = try await self.acquire() } catch { throw unavailable(error) }
+        do { connection = try await self.acquire(isCancellable) } catch { throw unavailable(error) }
         defer { self.release(connection) }
         return try await body(connection)
     }
@@ -70,7 +74,7 @@ final class PostgresPool: Sendable {
     func withPullConnection<Result: Sendable>(
         _ body: (PostgresConnection) async throws -> Result
     ) async throws -> Result {
-        try await self.wait(for: \.pullPermits)
+        try await self.wait(for: \.pullPermits, isCancellable: true)
         defer { self.giveBack(\.pullPermits) }
         return try await self.withConnection(
             { connection in
@@ -111,19 +115,31 @@ final class PostgresPool: Sendable {
 
     // MARK: - Connections
 
-    private func acquire() async throws(StorageError) -> PostgresConnection {
-        try await self.wait(for: \.permits)
+    private func acquire(_ isCancellable: Bool) async throws(StorageError) -> PostgresConnection {
+        try await self.wait(for: \.permits, isCancellable: isCancellable)
         while let idle = self.state.withLock({ $0.idle.popLast() }) {
             if idle.isUsable { return idle }
+            idle.close()
         }
         do {
+            return try await self.connect()
+        } catch {
+            self.giveBack(\.permits)
+            throw error
+        }
+    }
+
+    private func connect() async throws(StorageError) -> PostgresConnection {
+        guard let attempt = self.state.withLock({ $0.backoff.attempt(at: .now) }) else { throw .unavailable }
+        do {
             let connection = try await PostgresConnection.connect(
-                to: self.configuration.url, on: self.thread, within: self.configuration.waitLimit
-            ) { [self] in self.noteFailure($0) }
+                to: self.configuration.url, on: self.thread, within: self.configuration.waitLimit,
+                settings: .sessionSettings(waitLimit: self.configuration.waitLimit),
+                log: { [self] in self.noteFailure($0) }, notice: { [logger] in logger.note($0) })
             self.noteSuccess()
             return connection
         } catch {
-            self.giveBack(\.permits)
+            self.state.withLock { $0.backoff.failed(attempt, at: .now) }
             throw error
         }
     }
@@ -152,24 +168,56 @@ final class PostgresPool: Sendable {
     }
 
     private func noteSuccess() {
-        guard let outage = self.state.withLock({ $0.outage.take() }) else { return }
+        let outage = self.state.withLock { state in
+            state.backoff.succeeded()
+            return state.outage.take()
+        }
+        guard let outage else { return }
         let duration = outage.began.duration(to: .now)
         self.logger.info("PostgreSQL answers again", metadata: ["outage_ms": "\(duration / .milliseconds(1))"])
     }
 
     // MARK: - Permits
 
-    private func wait(for queue: Queue) async throws(StorageError) {
+    private func wait(for queue: Queue, isCancellable: Bool) async throws(StorageError) {
+        guard isCancellable else { return try await self.wait(for: queue) { _ in } }
+        let place = Mutex<PermitQueue<Waiter>.Ticket?>(nil)
+        let result: Result<Void, StorageError> = await withTaskCancellationHandler {
+            do throws(StorageError) {
+                try await self.wait(for: queue) { ticket in
+                    place.withLock { $0 = ticket }
+                    // The handler may have run before there was a place.
+                    if Task.isCancelled { self.giveUp(ticket, in: queue) }
+                }
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        } onCancel: {
+            if let ticket = place.withLock({ $0 }) { self.giveUp(ticket, in: queue) }
+        }
+        try result.get()
+    }
+
+    private func wait(
+        for queue: Queue, _ waits: (PermitQueue<Waiter>.Ticket) -> Void
+    ) async throws(StorageError) {
         let isGranted = await withCheckedContinuation { (waiter: Waiter) in
             switch self.state.withLock({ $0[keyPath: queue].ask(waiter, at: .now) }) {
             case .granted: waiter.resume(returning: true)
             case .refused: waiter.resume(returning: false)
-            case .waits(startsTimer: let due):
+            case .waits(let ticket, startsTimer: let due):
                 // A thread that has been stopped has no waiters: closing refuses them first.
                 if let due { self.thread.submit { self.expireWaiters(of: queue, at: due) } }
+                waits(ticket)
             }
         }
         guard isGranted else { throw .unavailable }
+    }
+
+    private func giveUp(_ ticket: PermitQueue<Waiter>.Ticket, in queue: Queue) {
+        let waiter = self.state.withLock { $0[keyPath: queue].giveUp(ticket) }
+        waiter?.resume(returning: false)
     }
 
     /// On the event thread.
@@ -189,5 +237,14 @@ final class PostgresPool: Sendable {
         }
         next?.resume(returning: true)
         closing?.resume()
+    }
+}
+
+extension Logger {
+    /// Logs what the server remarks.
+    func note(_ notice: PostgresNotice) {
+        self.log(
+            level: notice.isWarning ? .warning : .debug, "PostgreSQL remarks",
+            metadata: ["severity": "\(notice.severity)", "notice": "\(notice.message)"])
     }
 }

@@ -70,20 +70,14 @@ enum PullQuery {
         [
             PostgresStatement(
                 name: "begin_pull", sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            // To read a whole table and sort it may look cheaper, and would hold back the first row and take memory.
-            PostgresStatement(
-                name: "pull_plans",
-                sql: """
-                    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-                        set_config('enable_sort', 'off', true),
-                        set_config('plan_cache_mode', 'force_generic_plan', true)
-                    """),
             PostgresStatement(
                 name: "pull_meta",
                 sql: """
                     SELECT s.cursor, s.key_generation, s.rewrap_epoch,
                         NOT EXISTS (SELECT FROM members m WHERE m.space_id = s.id AND m.cursor > $2::int8)
-                        AND NOT EXISTS (SELECT FROM files f WHERE f.space_id = s.id AND f.cursor > $2::int8)
+                        AND NOT EXISTS (SELECT FROM files f WHERE f.space_id = s.id AND f.cursor > $2::int8),
+                        -- How long the rows take is for their reader to say.
+                        set_config('statement_timeout', '0', true)
                     FROM spaces s WHERE s.id = $1::uuid
                     """,
                 parameters: [PostgresValue.id(space), PostgresValue.int8(since)]),

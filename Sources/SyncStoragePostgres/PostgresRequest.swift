@@ -13,17 +13,32 @@ enum PostgresFailure: Error, Hashable {
     var storageError: StorageError {
         switch self {
         case .statement(let code, let message):
-            // 57P01…57P03: the server is being shut down or started. 53300: it has no connections left.
-            ["57P01", "57P02", "57P03", "53300"].contains(code)
-                ? .unavailable : .database(detail: "\(message) (\(code))")
+            Self.unavailableCodes.contains(code) ? .unavailable : .database(detail: "\(message) (\(code))")
         case .unavailable: .unavailable
         }
     }
 
-    /// PostgreSQL gave up the transaction for the sake of another: the same may succeed when tried again.
-    var isRetryable: Bool {
-        if case .statement(let code, _) = self { code == "40001" || code == "40P01" } else { false }
-    }
+    /// Given up for another transaction; no connections left; too long a wait for a lock, or altogether. And the outdated.
+    private static let unavailableCodes = outdatedCodes.union(["40001", "40P01", "53300", "55P03", "57014"])
+
+    /// The connection is about to end, or leads to a server that takes no writes.
+    private static let outdatedCodes: Set<String> = ["57P01", "57P02", "57P03", "57P05", "25006"]
+
+    /// PostgreSQL gave up the transaction for the sake of another, or waited too long for a lock of another: nothing was
+    /// written, and the same may succeed when tried again.
+    var isRetryable: Bool { self.code == "40001" || self.code == "40P01" || self.isLockTimeout }
+
+    var isLockTimeout: Bool { self.code == "55P03" }
+
+    /// Whether the connection should not be used again although it has not been lost.
+    var isConnectionOutdated: Bool { self.code.map(Self.outdatedCodes.contains) ?? true }
+
+    /// Whether the failure may lie in one of several pushes: in its data, or in what is stored of its space. If not, each of
+    /// them would fail.
+    var mayBeOfOnePush: Bool { self.code.map { Self.dataClasses.contains(String($0.prefix(2))) } ?? false }
+
+    /// Cardinality, data, integrity constraints, check options; a program limit; raised by a function; damaged data.
+    private static let dataClasses: Set<String> = ["21", "22", "23", "44", "54", "P0", "XX"]
 
     var code: String? {
         if case .statement(let code, _) = self { code } else { nil }
@@ -59,6 +74,9 @@ final class PostgresRequest {
     private var chunk = PostgresRowsBuilder()
     private var failure: PostgresFailure?
     private(set) var isStreaming = false
+    /// The latest answer was that the stream is full.
+    private(set) var isStopped = false
+    private(set) var resultsTaken = 0
 
     /// - Parameter stream: Takes the rows of the last statement.
     init(
@@ -73,6 +91,9 @@ final class PostgresRequest {
     func finish() {
         self.done.take()?(self.failure.map { .failure($0) } ?? .success(self.rows))
     }
+
+    /// See `PostgresFailure.isConnectionOutdated`.
+    var isConnectionOutdated: Bool { self.failure?.isConnectionOutdated ?? false }
 
     func fail(_ failure: PostgresFailure) { self.done.take()?(.failure(failure)) }
 
@@ -132,7 +153,8 @@ final class PostgresRequest {
         while true {
             if let stream = self.stream {
                 if self.chunk.isWholePage { stream.append(self.chunk.take()) }
-                if stream.isFull { return .full }
+                self.isStopped = stream.isFull
+                if self.isStopped { return .full }
                 if !self.isStreaming, self.steps.count == 1 { self.isStreaming = PQsetSingleRowMode(handle) == 1 }
             }
             guard PQisBusy(handle) == 0 else {
@@ -146,6 +168,7 @@ final class PostgresRequest {
                 continue
             }
             defer { PQclear(result) }
+            self.resultsTaken += 1
             switch PQresultStatus(result) {
             case PGRES_PIPELINE_SYNC: return self.steps.isEmpty ? .done : .broken
             case PGRES_PIPELINE_ABORTED: continue

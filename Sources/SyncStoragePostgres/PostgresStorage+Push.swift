@@ -103,42 +103,80 @@ extension PostgresStorage {
         for entry in batch.expired + batch.entries where entry.waiter !== leader { entry.waiter.resume(.settled) }
     }
 
-    /// Writes the pushes in one transaction and settles them. A failure that may be one push's own is not the others'.
+    /// Writes the pushes in one transaction and settles them. Where one of them may be at fault, each half of them is written
+    /// apart, until the failure is that of one push alone.
     private func run(_ entries: [PushScheduler<PushWaiter>.Entry]) async {
-        do {
-            let outcomes = try await self.write(entries.map(\.push))
-            self.pushes.withLock { state in
-                state.commits += 1
-                state.pushes += entries.count
+        // What is written next stands last; pushes of one space stay in their order.
+        var parts = [entries[...]]
+        while let part = parts.popLast() {
+            do throws(PostgresFailure) {
+                let outcomes = try await self.write(part.map(\.push))
+                self.pushes.withLock { state in
+                    state.commits += 1
+                    state.pushes += part.count
+                }
+                for (entry, outcome) in zip(part, outcomes) { entry.waiter.settle(outcome) }
+            } catch {
+                if part.count > 1, error.mayBeOfOnePush {
+                    let middle = part.startIndex + part.count / 2
+                    parts += [part[middle...], part[..<middle]]
+                } else if error.isLockTimeout, Self.areOfSeveralSpaces(part.map(\.push)) {
+                    // Another program holds the lock of one of them. That is not the others' fault.
+                    parts += Self.bySpace(part).reversed()
+                } else {
+                    self.fail(part, error)
+                }
             }
-            for (entry, outcome) in zip(entries, outcomes) { entry.waiter.settle(outcome) }
-        } catch {
-            guard case .database = error, entries.count > 1 else {
-                // Of an outage the pool tells, once for all.
-                if error != .unavailable { self.logger.error("A push failed", metadata: ["error": "\(error)"]) }
-                for entry in entries { entry.waiter.settle(.failure(error)) }
-                return
-            }
-            for entry in entries { await self.run([entry]) }
         }
     }
 
-    private func write(_ pushes: [Push]) async throws(StorageError) -> [Result<PushOutcome, StorageError>] {
+    /// In a batch the pushes of one space stand together.
+    private static func bySpace(
+        _ part: ArraySlice<PushScheduler<PushWaiter>.Entry>
+    ) -> [ArraySlice<PushScheduler<PushWaiter>.Entry>] {
+        var groups: [ArraySlice<PushScheduler<PushWaiter>.Entry>] = []
+        var rest = part
+        while let space = rest.first?.push.space {
+            let group = rest.prefix { $0.push.space == space }
+            groups.append(group)
+            rest = rest[group.endIndex...]
+        }
+        return groups
+    }
+
+    private func fail(_ part: ArraySlice<PushScheduler<PushWaiter>.Entry>, _ failure: PostgresFailure) {
+        let error = failure.storageError
+        // Of an outage the pool tells, once for all.
+        if error != .unavailable {
+            self.logger.error("Pushes failed", metadata: ["error": "\(error)", "pushes": "\(part.count)"])
+        }
+        for entry in part { entry.waiter.settle(.failure(error)) }
+    }
+
+    /// - Throws: What failed, after some attempts where these may help.
+    private func write(
+        _ pushes: [Push]
+    ) async throws(PostgresFailure) -> [Result<PushOutcome, StorageError>] {
         let statement = PostgresStatement(
             name: "push", sql: PushFunction.call, parameters: PushFunction.parameters(of: pushes))
-        for attempt in 1...PostgresLimits.batchAttemptsMax {
-            do {
-                return try PushFunction.outcomes(of: pushes.count, in: try await self.execute(statement))
-            } catch let failure as PostgresFailure {
-                guard failure.isRetryable else { throw failure.storageError }
-                if attempt == PostgresLimits.batchAttemptsMax { throw .unavailable }
-            } catch let error as StorageError {
-                throw error
+        let deadline = ContinuousClock.now + self.configuration.waitLimit
+        var attempt = 1
+        while true {
+            do throws(PostgresFailure) {
+                let rows = try await self.execute(statement, isCancellable: false)
+                return try PushFunction.outcomes(of: pushes.count, in: rows)
             } catch {
-                throw .database(detail: "cannot push")
+                // Of several spaces only one may be locked: the others do not wait for it again.
+                guard error.isRetryable, !(error.isLockTimeout && Self.areOfSeveralSpaces(pushes)),
+                    attempt < PostgresLimits.batchAttemptsMax, ContinuousClock.now < deadline
+                else { throw error }
+                attempt += 1
             }
         }
-        throw .unavailable
+    }
+
+    private static func areOfSeveralSpaces(_ pushes: [Push]) -> Bool {
+        pushes.contains { $0.space != pushes[0].space }
     }
 }
 
@@ -176,14 +214,18 @@ extension PushFunction {
         ]
     }
 
+    /// A violation of our own protocol.
+    private static let unexpectedAnswer = PostgresFailure.statement(
+        code: "08P01", message: "unexpected answer of less_sync_push")
+
     static func outcomes(
         of count: Int, in rows: PostgresRows
-    ) throws(StorageError) -> [Result<PushOutcome, StorageError>] {
+    ) throws(PostgresFailure) -> [Result<PushOutcome, StorageError>] {
         guard rows.count == 1, rows.columns == 6,
             let statuses = rows.integers(0, 0, as: Int32.self), let cursors = rows.integers(0, 1, as: Int64.self),
             let generations = rows.integers(0, 2, as: Int32.self), let rewraps = rows.integers(0, 3, as: Int32.self),
             statuses.count == count, cursors.count == count, generations.count == count, rewraps.count == count
-        else { throw .database(detail: "unexpected answer of less_sync_push") }
+        else { throw Self.unexpectedAnswer }
         let removedPushes = rows.integers(0, 4, as: Int32.self) ?? []
         let removedFiles = rows.integers(0, 5, as: UInt128.self) ?? []
         var removed: [Int32: [FileID]] = [:]
@@ -195,7 +237,7 @@ extension PushFunction {
             switch statuses[index].flatMap(Status.init) {
             case .accepted:
                 guard let cursor = cursors[index], let generation = generations[index] else {
-                    throw .database(detail: "unexpected answer of less_sync_push")
+                    throw Self.unexpectedAnswer
                 }
                 let receipt = PushReceipt(
                     cursor: cursor, keyGeneration: generation, rewrapEpoch: rewraps[index],
@@ -204,7 +246,7 @@ extension PushFunction {
             case .conflict: outcomes.append(.success(.conflict))
             case .spaceNotFound: outcomes.append(.failure(.spaceNotFound))
             case .keyGenerationStale: outcomes.append(.failure(.keyGenerationStale))
-            case nil: throw .database(detail: "unexpected answer of less_sync_push")
+            case nil: throw Self.unexpectedAnswer
             }
         }
         return outcomes

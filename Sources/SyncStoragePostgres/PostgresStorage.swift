@@ -22,14 +22,13 @@ package final class PostgresStorage: Storage {
         _ configuration: PostgresConfiguration, logger: Logger
     ) async throws(StorageError) -> PostgresStorage {
         guard let thread = EventThread() else { throw .database(detail: "no file descriptors left") }
-        let storage = PostgresStorage(configuration, thread: thread, logger: logger)
         do {
-            try await storage.prepareSchema()
-            return storage
+            try await Self.prepareSchema(configuration, on: thread, logger: logger)
         } catch {
-            await storage.close()
+            thread.stop()
             throw error
         }
+        return PostgresStorage(configuration, thread: thread, logger: logger)
     }
 
     private init(_ configuration: PostgresConfiguration, thread: EventThread, logger: Logger) {
@@ -49,34 +48,35 @@ package final class PostgresStorage: Storage {
     ) async throws(StorageError) -> Result {
         guard let thread = EventThread() else { throw .database(detail: "no file descriptors left") }
         defer { thread.stop() }
+        return try await Self.withMigrator(configuration, on: thread, logger: logger, body)
+    }
+
+    /// On a connection of its own: a migration has other limits than what is served afterwards.
+    private static func withMigrator<Result: Sendable>(
+        _ configuration: PostgresConfiguration, on thread: EventThread, logger: Logger,
+        _ body: (PostgresMigrator) async throws(StorageError) -> Result
+    ) async throws(StorageError) -> Result {
         let connection = try await PostgresConnection.connect(
-            to: configuration.url, on: thread, within: configuration.waitLimit
-        ) { reason in
-            logger.error("Cannot connect to PostgreSQL", metadata: ["reason": "\(reason)"])
-        }
+            to: configuration.url, on: thread, within: configuration.waitLimit,
+            log: { logger.error("Cannot connect to PostgreSQL", metadata: ["reason": "\($0)"]) },
+            notice: { logger.note($0) })
         defer { connection.close() }
         return try await body(PostgresMigrator(session: PostgresSession(connection: connection), logger: logger))
     }
 
-    private func prepareSchema() async throws(StorageError) {
-        try await self.pool.withConnection(
-            { connection throws(StorageError) in
-                let session = PostgresSession(connection: connection)
-                let migrator = PostgresMigrator(session: session, logger: self.logger)
-                guard !self.configuration.migrates else {
-                    try await migrator.migrate { () async throws(StorageError) in
-                        try await session.run(PushFunction.create)
-                    }
-                    return
+    private static func prepareSchema(
+        _ configuration: PostgresConfiguration, on thread: EventThread, logger: Logger
+    ) async throws(StorageError) {
+        try await Self.withMigrator(configuration, on: thread, logger: logger) { migrator throws(StorageError) in
+            if configuration.migrates {
+                try await migrator.migrate { session throws(StorageError) in try await session.run(PushFunction.create)
                 }
-                let version = try await migrator.version()
-                guard version == PostgresMigrator.latestVersion else {
-                    throw .migration(
-                        detail: "the database is at version \(version), not \(PostgresMigrator.latestVersion); "
-                            + "run less-sync migrate")
+            } else {
+                try await migrator.withCurrentSchema { session throws(StorageError) in
+                    try await session.run(PushFunction.create)
                 }
-                try await session.run(PushFunction.create)
-            }, unavailable: { $0 })
+            }
+        }
     }
 
     package func ping() async throws(StorageError) {
@@ -91,14 +91,17 @@ package final class PostgresStorage: Storage {
     /// Runs one statement on any connection.
     func run(_ statement: PostgresStatement) async throws(StorageError) -> PostgresRows {
         do {
-            return try await self.execute(statement)
+            return try await self.execute(statement, isCancellable: true)
         } catch {
             throw error.storageError
         }
     }
 
-    func execute(_ statement: PostgresStatement) async throws(PostgresFailure) -> PostgresRows {
+    func execute(
+        _ statement: PostgresStatement, isCancellable: Bool
+    ) async throws(PostgresFailure) -> PostgresRows {
         let rows = try await self.pool.withConnection(
+            isCancellable: isCancellable,
             { connection throws(PostgresFailure) in
                 try await connection.execute([statement], within: self.configuration.waitLimit)
             }, unavailable: { _ in .unavailable })

@@ -66,6 +66,7 @@ package struct PostgresTestStorage: TestStorage {
         try result.get()
     }
 
+    @discardableResult
     package func execute(_ sql: String, _ values: [TestValue]) async throws -> [[TestValue]] {
         try await self.console.execute(sql, values.map(PostgresConsoleValue.init)).map { row in
             row.map(TestValue.init)
