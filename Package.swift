@@ -150,7 +150,7 @@ let package = Package(
         ),
         .testTarget(
             name: "SyncStoragePostgresTests",
-            dependencies: ["SyncStoragePostgres", "SyncStorage", "SyncTesting", nioCore],
+            dependencies: ["SyncStoragePostgres", "SyncStorage", "SyncProtocol", "SyncTesting", nioCore, logging],
             swiftSettings: settings
         ),
         .testTarget(

@@ -11,6 +11,8 @@ struct SchemaUnderTest: Sendable {
     let thread: EventThread
     let session: PostgresSession
 
+    var connection: PostgresConnection { self.session.connection }
+
     var configuration: PostgresConfiguration { PostgresConfiguration(url: self.url, poolSize: 4) }
 
     static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
