@@ -204,7 +204,7 @@ def f5_sqlite(bench):
 @contextlib.contextmanager
 def f6(bench):
     subscribers = bench.scale(1000)
-    options = ["--subscribers", subscribers, "--window", 4]
+    options = ["--subscribers", subscribers, "--window", 16]
 
     def deliveries(process, *more):
         result = bench.load("fanout", process.url, *options, *more, pid=process.pid)

@@ -1,8 +1,9 @@
+import DequeModule
 import NIOCore
 import SyncProtocol
 import SyncTransport
 
-/// One authenticated connection with at most one request in progress. All of it belongs to its event loop.
+/// One authenticated connection. All of it belongs to its event loop.
 final class BenchClient {
     enum Failure: Error, Hashable {
         case timedOut
@@ -24,7 +25,7 @@ final class BenchClient {
     typealias Answer = Result<FramePayload, Failure>
 
     private struct Request {
-        let id: String
+        let number: UInt64
         let deadline: UInt64
         let onChunk: ((_ name: String, FramePayload) -> Void)?
         let onAnswer: (Answer) -> Void
@@ -33,15 +34,16 @@ final class BenchClient {
     let space: String
     private let socket: EventLoopWebSocket
     private let timeout: UInt64
-    private var request: Request?
-    private var requests: UInt64 = 0
+    /// In progress, in the order of sending, which is that of their deadlines too.
+    private var requests: Deque<Request> = []
+    private var sent: UInt64 = 0
     private(set) var isOpen = true
 
     /// Sees each message first; true when there is nothing else to do with it.
     var onMessage: ((ByteBuffer) -> Bool)?
     /// Takes the parameters of each notification.
     var onNotification: ((FramePayload) -> Void)?
-    /// Called at most once, unless this side closed the connection. The request in progress has failed before.
+    /// Called at most once, unless this side closed the connection. The requests in progress have failed before.
     var onEnd: ((Failure) -> Void)?
 
     /// - Parameters:
@@ -62,25 +64,28 @@ final class BenchClient {
         onAnswer: @escaping (Answer) -> Void
     ) {
         guard self.isOpen else { return onAnswer(.failure(.ended(nil))) }
-        self.requests += 1
-        let id = "b-\(self.requests)"
-        self.request = Request(
-            id: id, deadline: BenchClock.now() + self.timeout, onChunk: onChunk, onAnswer: onAnswer)
-        self.socket.send(FrameEncoder.request(id: id, method: method, params: params))
+        self.sent += 1
+        self.requests.append(
+            Request(
+                number: self.sent, deadline: BenchClock.now() + self.timeout, onChunk: onChunk, onAnswer: onAnswer))
+        self.socket.send(FrameEncoder.request(id: String(self.sent), method: method, params: params))
     }
 
     /// Sends a message that no protocol explains.
     func sendBare(_ message: ByteBuffer) { self.socket.send(message) }
 
+    /// Requests without an answer.
+    var requestsInProgress: Int { self.requests.count }
+
     /// Fails a request that is overdue, and with it the connection: what comes later would answer nobody.
     func tick(_ now: UInt64) {
-        guard let request = self.request, request.deadline < now else { return }
+        guard let request = self.requests.first, request.deadline < now else { return }
         self.end(.timedOut)
     }
 
     func close() {
         self.isOpen = false
-        (self.request, self.onEnd, self.onMessage, self.onNotification) = (nil, nil, nil, nil)
+        (self.requests, self.onEnd, self.onMessage, self.onNotification) = ([], nil, nil, nil)
         self.socket.close()
     }
 
@@ -93,7 +98,7 @@ final class BenchClient {
         case .response(let id, let result): self.answer(id, .success(result))
         case .failure(let id, let error): self.answer(id, .failure(.refused(code: error.code)))
         case .chunk(let id, let name, let data):
-            guard let request = self.request, request.id == id, let onChunk = request.onChunk else {
+            guard let index = self.index(of: id), let onChunk = self.requests[index].onChunk else {
                 return self.end(.protocolViolation("chunk of no request"))
             }
             onChunk(name, data)
@@ -103,20 +108,24 @@ final class BenchClient {
     }
 
     private func answer(_ id: String, _ answer: Answer) {
-        guard let request = self.request, request.id == id else {
+        guard let index = self.index(of: id) else {
             return self.end(.protocolViolation("answer to no request"))
         }
-        self.request = nil
-        request.onAnswer(answer)
+        self.requests.remove(at: index).onAnswer(answer)
+    }
+
+    private func index(of id: String) -> Int? {
+        guard let number = UInt64(id) else { return nil }
+        return self.requests.firstIndex { $0.number == number }
     }
 
     private func end(_ failure: Failure) {
         guard self.isOpen else { return }
         self.isOpen = false
         self.socket.close()
-        let (request, onEnd) = (self.request, self.onEnd)
-        (self.request, self.onEnd, self.onMessage, self.onNotification) = (nil, nil, nil, nil)
-        request?.onAnswer(.failure(failure))
+        let (requests, onEnd) = (self.requests, self.onEnd)
+        (self.requests, self.onEnd, self.onMessage, self.onNotification) = ([], nil, nil, nil)
+        for request in requests { request.onAnswer(.failure(failure)) }
         onEnd?(failure)
     }
 }

@@ -10,7 +10,6 @@ final class FanoutSpace: Sendable {
 
     // Atomic.
     private let published = Atomic<Int>(0)
-    private let accepted = Atomic<Int>(0)
     private let delivered = Atomic<Int>(0)
     private let failed = Atomic<Bool>(false)
 
@@ -23,7 +22,7 @@ final class FanoutSpace: Sendable {
         self.window = window
     }
 
-    /// A subscriber was lost: nothing after that would mean anything.
+    /// A subscriber was lost, or a push refused: nothing after that would mean anything.
     var hasFailed: Bool { self.failed.load(ordering: .relaxed) }
 
     var isFull: Bool {
@@ -34,20 +33,15 @@ final class FanoutSpace: Sendable {
 
     /// Notifications that have not arrived yet.
     var missing: Int {
-        self.accepted.load(ordering: .acquiring) * self.subscribers - self.delivered.load(ordering: .acquiring)
+        self.published.load(ordering: .acquiring) * self.subscribers - self.delivered.load(ordering: .acquiring)
     }
 
     func addPublisher(_ wake: @escaping @Sendable () -> Void) { self.wakers.withLock { $0.append(wake) } }
 
     func publishing() { self.published.add(1, ordering: .acquiringAndReleasing) }
 
-    func published(wasAccepted: Bool) {
-        if wasAccepted {
-            self.accepted.add(1, ordering: .acquiringAndReleasing)
-        } else {
-            self.published.subtract(1, ordering: .acquiringAndReleasing)
-        }
-    }
+    /// A push that was sent will never be told of.
+    func refused() { self.published.subtract(1, ordering: .acquiringAndReleasing) }
 
     func deliveredOne() {
         let count = self.delivered.add(1, ordering: .acquiringAndReleasing).newValue
@@ -66,7 +60,7 @@ final class FanoutSpace: Sendable {
 
 /// When the pushes of one publisher were answered; of the last 1,024.
 final class PublisherLog: Sendable {
-    private static let size = 1_024
+    static let size = 1_024
 
     private let answers = Mutex([(number: UInt64, instant: UInt64)](repeating: (0, 0), count: size))
 
@@ -81,7 +75,7 @@ final class PublisherLog: Sendable {
     }
 }
 
-/// Pushes to one space whose subscribers all have to hear of it.
+/// Pushes to one space whose subscribers all have to hear of it; does not wait for the answers.
 final class FanoutPublisher: PacedWorker {
     private let client: BenchClient
     private let space: FanoutSpace
@@ -89,6 +83,9 @@ final class FanoutPublisher: PacedWorker {
     private let number: UInt32
     private let options: BenchOptions
     private var payload: BenchPayload
+
+    /// Pushes of one publisher without an answer; the server takes them one by one.
+    private static let requestsMax = PublisherLog.size / 2
 
     init(
         _ lane: Lane, _ pacing: Pacing, client: BenchClient, space: FanoutSpace, log: PublisherLog, number: Int,
@@ -103,36 +100,47 @@ final class FanoutPublisher: PacedWorker {
         super.init(lane, pacing)
         // A plain server tells publishers of each other's messages too.
         if options.isBare { client.onMessage = { _ in true } }
+        client.onEnd = { failure in
+            lane.recorder.fail("publisher: \(failure.description)")
+            space.fail()
+        }
         let bound = NIOLoopBound(self, eventLoop: lane.eventLoop)
         let loop = lane.eventLoop
         space.addPublisher { loop.execute { bound.value.step() } }
     }
 
-    override var isHeldBack: Bool { self.space.isFull && !self.space.hasFailed }
+    override var isHeldBack: Bool {
+        !self.isOver && (self.space.isFull || self.client.requestsInProgress >= Self.requestsMax)
+    }
 
-    override var isOver: Bool { self.space.hasFailed }
+    override var isOver: Bool { self.space.hasFailed || !self.client.isOpen }
 
     override func send(intended: UInt64) {
-        guard self.client.isOpen else { return self.gaveUp("publisher: connection lost") }
         let stamp = BenchStamp(publisher: self.number, number: UInt64(self.sent), intended: intended)
         self.space.publishing()
         if self.options.isBare {
             self.client.sendBare(self.payload.stamped(stamp))
-            self.space.published(wasAccepted: true)
-            return self.completed(failure: nil)
+        } else {
+            self.push(stamp)
         }
+        self.completed(failure: nil)
+    }
+
+    private func push(_ stamp: BenchStamp) {
         let params = self.payload.push(self.options.batch, to: self.client.space, stamp)
         self.client.send(.push, params) { answer in
             let now = BenchClock.now()
-            let failure = PushAnswer.failure(answer)
-            self.space.published(wasAccepted: failure == nil)
-            if failure == nil {
-                self.log.answered(stamp.number, at: now)
-                self.lane.recorder.record(
-                    .push, intended: intended, end: now, records: self.options.batch,
-                    bytes: self.options.batch * self.options.recordBytes)
+            if let failure = PushAnswer.failure(answer) {
+                self.space.refused()
+                self.lane.recorder.fail(failure)
+                // What follows would be refused too, and out of order.
+                return self.space.fail()
             }
-            self.completed(failure: failure)
+            self.log.answered(stamp.number, at: now)
+            self.lane.recorder.record(
+                .push, intended: stamp.intended, end: now, records: self.options.batch,
+                bytes: self.options.batch * self.options.recordBytes)
+            self.step()
         }
     }
 }

@@ -173,7 +173,8 @@ extension BenchSubcommand {
         @Option(help: "Spaces over which both are distributed.")
         var spaces = 1
 
-        @Option(help: "Without --rate: broadcasts of a space that may be on their way.")
+        @Option(
+            help: "Without --rate: broadcasts of a space that may be on their way. Publishers do not wait for answers.")
         var window = 1
 
         @Flag(help: "The server speaks no protocol: it sends each message to all other connections.")
