@@ -44,3 +44,12 @@ package struct CompactJWS: Sendable {
         return key.isValidSignature(signature, for: self.signedText)
     }
 }
+
+extension P256.Signing.PrivateKey {
+    /// A token in compact form, signed with ES256 over the two texts as given.
+    func compactJWS(header: some Sequence<UInt8>, payload: some Sequence<UInt8>) throws -> String {
+        let text = Base64URL.encode(header) + "." + Base64URL.encode(payload)
+        let signature = try self.signature(for: Array(text.utf8))
+        return text + "." + Base64URL.encode(signature.rawRepresentation)
+    }
+}

@@ -31,9 +31,7 @@ package struct TokenSigner: Sendable {
 
     /// Signs whatever it is given: tests need tokens that are well signed and wrong in one other thing.
     package func sign(header: some Sequence<UInt8>, payload: some Sequence<UInt8>) throws -> String {
-        let text = Base64URL.encode(header) + "." + Base64URL.encode(payload)
-        let signature = try self.privateKey.signature(for: Array(text.utf8))
-        return text + "." + Base64URL.encode(signature.rawRepresentation)
+        try self.privateKey.compactJWS(header: header, payload: payload)
     }
 
     private static func thumbprint(of key: P256.Signing.PublicKey) -> String {

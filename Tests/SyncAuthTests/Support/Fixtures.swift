@@ -38,9 +38,57 @@ struct KeyVector: Decodable {
     let privateScalar: String
     let compressedPublicKey: String
     let y: String
+    let did: String
 
     func privateKey() throws -> P256.Signing.PrivateKey {
         try P256.Signing.PrivateKey(rawRepresentation: try #require([UInt8](hex: self.privateScalar)))
+    }
+}
+
+struct DelegationVectors: Decodable {
+    let space: String
+    let tokens: [Token]
+
+    struct Token: Decodable {
+        let name: String
+        let cid: String
+        let command: String
+        let expiresAt: UInt64
+        let audience: String
+        let text: String
+    }
+}
+
+struct DerivedVectors: Decodable {
+    let session: Session
+    let actors: [Actor]
+    let pseudonyms: Pseudonyms
+
+    struct Session: Decodable {
+        let key: String
+        let expiresAt: UInt64
+        let permission: UInt8
+        let nonce: String
+        let space: String
+        let token: String
+    }
+
+    struct Actor: Decodable {
+        let key: String
+        let issuer: String
+        let userID: String
+        let hash: String
+    }
+
+    struct Pseudonyms: Decodable {
+        let secret: String
+        let connection: String
+        let peers: [Peer]
+
+        struct Peer: Decodable {
+            let space: String
+            let peer: String
+        }
     }
 }
 
