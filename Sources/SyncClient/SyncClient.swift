@@ -139,7 +139,7 @@ extension SyncClient {
 // MARK: - Calls
 
 extension SyncClient {
-    private func call<Answer: WireDecodable>(
+    func call<Answer: WireDecodable>(
         _ method: Method, _ params: some WireEncodable
     ) async throws(SyncClientError) -> Answer {
         let id = self.state.withLock { $0.pending.makeID() }
@@ -178,7 +178,7 @@ extension SyncClient {
         }
     }
 
-    private func send(_ frame: ByteBuffer) async throws(SyncClientError) {
+    func send(_ frame: ByteBuffer) async throws(SyncClientError) {
         try await self.waitForRoom()
         self.connection.enqueue(frame)
     }
@@ -264,13 +264,7 @@ extension SyncClient {
     }
 
     private func announce(_ method: String, _ params: FramePayload) {
-        let event: SyncEvent
-        switch Method(rawValue: method) {
-        case .sync:
-            // One that cannot be read still says that there is something to pull.
-            event = (try? params.decode(as: SyncNotification.self)).map { .sync($0) } ?? .missed
-        default: event = .other(method: method, params: params)
-        }
+        let event = SyncEvent(method: method, params: params)
         let wake = self.state.withLock { $0.events.add(event, bytes: params.byteCount) }
         wake?.continuation.resume(returning: wake?.event)
     }

@@ -4,10 +4,47 @@ public import SyncProtocol
 /// What a server says unasked.
 public enum SyncEvent: Hashable, Sendable {
     case sync(SyncNotification)
+    /// Somebody appended to the membership log of a space.
+    case membership(MembershipNotification)
+    /// Somebody's access to a space has ended. Whether it is ours, a request on the space tells: `membership.list` is
+    /// refused as forbidden.
+    case revoked(RevokedNotification)
+    /// Something has arrived in our mailbox, some seconds ago.
+    case invitation
+    /// What another subscriber of a space shows of itself.
+    case presence(PresenceNotification)
+    /// Another subscriber shows itself no more.
+    case presenceLeave(PresenceLeaveNotification)
+    /// What another subscriber of a space says to whoever listens now.
+    case event(PresenceNotification)
+    /// Subscriptions have ended because their delegations have expired: `subscribe` with newer ones starts them again.
+    case resubscribe(ResubscribeNotification)
     /// A notification that this client has no type for.
     case other(method: String, params: FramePayload)
-    /// Events were dropped because nobody took them, or one could not be read: pull to find out what changed.
+    /// Events were dropped because nobody took them, or one could not be read: pull to find out what changed, and subscribe
+    /// again to be sure of what is subscribed.
     case missed
+}
+
+extension SyncEvent {
+    init(method: String, params: FramePayload) {
+        do {
+            switch Method(rawValue: method) {
+            case .sync: self = .sync(try params.decode())
+            case .membership: self = .membership(try params.decode())
+            case .revoked: self = .revoked(try params.decode())
+            case .invitation: self = .invitation
+            case .presence: self = .presence(try params.decode())
+            case .presenceLeave: self = .presenceLeave(try params.decode())
+            case .event: self = .event(try params.decode())
+            case .resubscribe: self = .resubscribe(try params.decode())
+            default: self = .other(method: method, params: params)
+            }
+        } catch {
+            // One that cannot be read still says that there is something to find out.
+            self = .missed
+        }
+    }
 }
 
 /// Events between the connection and whoever takes them: bounded, lossy, and never silently so.

@@ -95,4 +95,33 @@ struct EventTests {
             #expect(await client.nextEvent() == nil)
         }
     }
+
+    @Test("rpc §14: each notification has its event; one that cannot be read counts as missed")
+    func kinds() async throws {
+        let peer = "82914299e281046322b00d59409da960"
+        let entry = MembershipEntry(
+            chainSequence: 1, previousHash: nil, entryHash: ByteBuffer(repeating: 1, count: 32),
+            payload: ByteBuffer(bytes: [1]))
+        let membership = MembershipNotification(space: .fixture, cursor: 1, entries: [entry])
+        let revoked = RevokedNotification(space: .fixture)
+        let presence = PresenceNotification(space: .fixture, peer: peer, data: ByteBuffer(bytes: [1]))
+        let leave = PresenceLeaveNotification(space: .fixture, peer: peer)
+        let resubscribe = ResubscribeNotification(spaces: [SpaceID.fixture.wireText])
+        try await FakeServer.withClient { server, client in
+            func expect(_ method: Method, _ params: some WireEncodable, _ event: SyncEvent) async {
+                server.connection.send(FrameEncoder.notification(method: method, params: params))
+                #expect(await client.nextEvent() == event)
+            }
+            await expect(.membership, membership, .membership(membership))
+            await expect(.revoked, revoked, .revoked(revoked))
+            await expect(.invitation, EmptyMap(), .invitation)
+            await expect(.presence, presence, .presence(presence))
+            await expect(.presenceLeave, leave, .presenceLeave(leave))
+            await expect(.event, presence, .event(presence))
+            await expect(.resubscribe, resubscribe, .resubscribe(resubscribe))
+            for method in [Method.membership, .revoked, .presence, .presenceLeave, .event, .resubscribe] {
+                await expect(method, EmptyMap(), .missed)
+            }
+        }
+    }
 }

@@ -80,7 +80,7 @@ struct DemoReceiver: Sendable {
             switch await client.nextEvent() {
             case .sync(let notification): if try !self.take(notification) { try await self.catchUp() }
             case .missed: try await self.catchUp()
-            case .other: continue
+            case .membership, .revoked, .invitation, .presence, .presenceLeave, .event, .resubscribe, .other: continue
             case nil:
                 try Task.checkCancellation()
                 throw client.failure ?? .disconnected(nil)
