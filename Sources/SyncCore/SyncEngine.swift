@@ -64,7 +64,7 @@ package final class SyncEngine: Sendable {
         onAuthenticated: @escaping @Sendable () -> Void = {}
     ) async {
         let session = Session(
-            connection: connection, family: family, services: self.services, onAuthenticated: onAuthenticated)
+            connection: connection, family: family, engine: self, onAuthenticated: onAuthenticated)
         if self.registry.add(session) {
             await session.run()
             self.registry.remove(session)

@@ -95,7 +95,7 @@ package final class MemoryConnection: FrameConnection {
             }
             for waiter in waiters { waiter.resume() }
             if received != nil || isOver { return received }
-            await self.wait(at: \.reader) { state in
+            await self.state.wait(at: \.reader) { state in
                 state.queue.frames > 0 || state.queue.closing != nil || state.queue.hasEnded
             }
         }
@@ -156,7 +156,7 @@ package final class MemoryConnection: FrameConnection {
                 return state.inbound.popFirst() ?? state.end.map { .ended($0) }
             }
             if let message { return message }
-            await self.wait(at: \.receiver) { !$0.inbound.isEmpty || $0.end != nil }
+            await self.state.wait(at: \.receiver) { !$0.inbound.isEmpty || $0.end != nil }
         }
         return .ended(.closedLocally)
     }
@@ -183,7 +183,7 @@ package final class MemoryConnection: FrameConnection {
             }
             guard isOpen else { throw ConnectionEnded() }
             if hasRoom { return }
-            await self.wait(at: \.roomWaiters[id]) { $0.queue.hasRoom }
+            await self.state.wait(at: \.roomWaiters[id]) { $0.queue.hasRoom }
         }
         throw ConnectionEnded()
     }
@@ -199,7 +199,7 @@ package final class MemoryConnection: FrameConnection {
             state.nextWaiter += 1
             return state.nextWaiter
         }
-        await self.wait(at: \.closeWaiters[id]) { $0.isGone }
+        await self.state.wait(at: \.closeWaiters[id]) { $0.isGone }
     }
 
     private func close(_ change: (inout OutboundQueue) -> Bool) {
@@ -210,25 +210,5 @@ package final class MemoryConnection: FrameConnection {
             return state.takeAllWaiters()
         }
         for waiter in waiters { waiter.resume() }
-    }
-
-    /// Parks the calling task in a slot of the state unless what it waits for is true already.
-    private func wait(
-        at slot: any WritableKeyPath<State, CheckedContinuation<Void, Never>?> & Sendable,
-        until isReady: (State) -> Bool
-    ) async {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let isReadyNow = self.state.withLock { state in
-                    guard !Task.isCancelled, !isReady(state) else { return true }
-                    state[keyPath: slot] = continuation
-                    return false
-                }
-                if isReadyNow { continuation.resume() }
-            }
-        } onCancel: {
-            let waiting = self.state.withLock { $0[keyPath: slot].take() }
-            waiting?.resume()
-        }
     }
 }

@@ -49,8 +49,9 @@ struct RPCContext: Sendable {
     /// The caller, as of the arrival of the request.
     let principal: Principal
     let session: Session
-    let services: EngineServices
     let logger: Logger
+
+    var services: EngineServices { self.session.services }
 
     var connectionID: ConnectionID { self.session.id }
 

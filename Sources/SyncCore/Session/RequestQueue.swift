@@ -1,17 +1,26 @@
 import DequeModule
+import SyncProtocol
 import Synchronization
 
-/// A bounded FIFO queue between one producer and one consumer, both of which wait. Either side's cancelled wait ends with
-/// `false` or `nil`.
+/// A bounded FIFO queue between one producer, which waits for room, and a consumer that exists only while there is something
+/// to do: an idle connection keeps no task for its second lane.
 ///
 /// Bounded twice, by elements and by the sum of their costs; a single element may exceed the cost bound by itself.
 final class RequestQueue<Element: Sendable>: Sendable {
+    enum Appended: Equatable {
+        /// A consumer is at work and will come to it.
+        case queued
+        /// The caller has to start a consumer, which calls `next()` until it answers `nil`.
+        case needsConsumer
+        /// The task was cancelled before there was room.
+        case cancelled
+    }
+
     private struct State {
         var elements: Deque<(element: Element, cost: Int)> = []
         var cost = 0
-        var isFinished = false
+        var hasConsumer = false
         var producer: CheckedContinuation<Void, Never>?
-        var consumer: CheckedContinuation<Void, Never>?
     }
 
     // Fixed after init.
@@ -27,68 +36,37 @@ final class RequestQueue<Element: Sendable>: Sendable {
     }
 
     /// Waits for room, then appends.
-    ///
-    /// - Returns: False when the task was cancelled before there was room.
-    func append(_ element: Element, cost: Int) async -> Bool {
+    func append(_ element: Element, cost: Int) async -> Appended {
         while !Task.isCancelled {
-            let (isAppended, consumer) = self.state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
-                guard self.hasRoom(for: cost, in: state) else { return (false, nil) }
+            let appended = self.state.withLock { state -> Appended? in
+                guard self.hasRoom(for: cost, in: state) else { return nil }
                 state.elements.append((element, cost))
                 state.cost += cost
-                return (true, state.consumer.take())
+                defer { state.hasConsumer = true }
+                return state.hasConsumer ? .queued : .needsConsumer
             }
-            consumer?.resume()
-            if isAppended { return true }
-            await self.wait(at: \.producer, until: { self.hasRoom(for: cost, in: $0) })
+            if let appended { return appended }
+            await self.state.wait(at: \.producer) { self.hasRoom(for: cost, in: $0) }
         }
-        return false
+        return .cancelled
     }
 
-    /// The oldest element; `nil` at the end or when the task is cancelled.
-    func next() async -> Element? {
-        while !Task.isCancelled {
-            let (element, isOver, producer) = self.state.withLock { state in
-                let first = state.elements.popFirst()
-                state.cost -= first?.cost ?? 0
-                return (first?.element, first == nil && state.isFinished, first == nil ? nil : state.producer.take())
+    /// The oldest element. After `nil` the consumer must end: the next element gets one of its own.
+    func next() -> Element? {
+        let (element, producer) = self.state.withLock { state in
+            guard let (element, cost) = state.elements.popFirst() else {
+                state.elements = []
+                state.hasConsumer = false
+                return (Element?.none, CheckedContinuation<Void, Never>?.none)
             }
-            producer?.resume()
-            if element != nil || isOver { return element }
-            await self.wait(at: \.consumer, until: { !$0.elements.isEmpty || $0.isFinished })
+            state.cost -= cost
+            return (element, state.producer.take())
         }
-        return nil
-    }
-
-    /// Nothing more will be appended: `next` answers `nil` once the queue is empty.
-    func finish() {
-        let consumer = self.state.withLock { state in
-            state.isFinished = true
-            return state.consumer.take()
-        }
-        consumer?.resume()
+        producer?.resume()
+        return element
     }
 
     private func hasRoom(for cost: Int, in state: State) -> Bool {
         state.elements.isEmpty || (state.elements.count < self.elementsMax && state.cost + cost <= self.costMax)
-    }
-
-    /// Parks the calling task in its slot unless what it waits for is true already. Woken by the other side or cancelled.
-    private func wait(
-        at slot: any WritableKeyPath<State, CheckedContinuation<Void, Never>?> & Sendable,
-        until isReady: (State) -> Bool
-    ) async {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let isReadyNow = self.state.withLock { state in
-                    guard !Task.isCancelled, !isReady(state) else { return true }
-                    state[keyPath: slot] = continuation
-                    return false
-                }
-                if isReadyNow { continuation.resume() }
-            }
-        } onCancel: {
-            let waiting = self.state.withLock { $0[keyPath: slot].take() }
-            waiting?.resume()
-        }
     }
 }

@@ -3,10 +3,6 @@ import SyncAuth
 import SyncProtocol
 
 extension Session {
-    func context(of request: ClientFrame.Request, as principal: Principal) -> RPCContext {
-        self.context(id: request.id, self.services.methods.request(request.method)?.method, as: principal)
-    }
-
     /// Handles one request to its end: every request is answered exactly once unless the connection ends first.
     func handle(_ request: ClientFrame.Request, _ context: RPCContext) async {
         let start = ContinuousClock.now
@@ -21,6 +17,7 @@ extension Session {
         self.finishWork()
     }
 
+    /// Notifications never wait.
     func handle(_ notification: ClientFrame.Notification, as principal: Principal) {
         if let row = self.services.methods.notification(notification.method) {
             row.run(notification.params, self.context(id: "", row.method, as: principal))
@@ -28,10 +25,10 @@ extension Session {
         self.finishWork()
     }
 
-    private func context(id: String, _ method: Method?, as principal: Principal) -> RPCContext {
+    func context(id: String, _ method: Method?, as principal: Principal) -> RPCContext {
         RPCContext(
             requestID: id, method: method?.rawValue ?? MethodTable.unknownMethod, principal: principal, session: self,
-            services: self.services, logger: self.logger)
+            logger: self.logger)
     }
 
     private func report(on request: ClientFrame.Request, _ context: RPCContext) async -> RPCReport {
@@ -50,5 +47,14 @@ extension Session {
         do { try await context.room() } catch { return RPCReport(outcome: .unanswered) }
         context.enqueue(error)
         return RPCReport(outcome: .refused(error.code))
+    }
+}
+
+/// Runs `work` in a child task, which takes the memory it needed with it.
+func inChildTask<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) async -> Result {
+    await withTaskGroup(of: Result.self) { group in
+        group.addImmediateTask { await work() }
+        guard let result = await group.next() else { preconditionFailure("A group with a child has a result.") }
+        return result
     }
 }

@@ -5,38 +5,57 @@ import SyncAuth
 import SyncProtocol
 import Synchronization
 
-/// One client connection: a task group of its reader (with the lanes of its requests), its lifetime, and the wait for the
-/// transport's end. What may happen when is decided by `SessionStateMachine`.
+/// One client connection: a task that waits for the end of the transport, and below it one that reads and one that watches
+/// the time. What may happen when is decided by `SessionStateMachine`.
+///
+/// A task keeps the memory of its deepest call until it ends, and a connection mostly lies idle for an hour. So these tasks
+/// do little themselves: the handshake and each request run in children of their own.
 final class Session: Sendable {
     // Fixed after init.
     let id = ConnectionID(UUID())
     let connection: any FrameConnection
-    let services: EngineServices
     let logger: Logger
+    private let engine: SyncEngine
     private let onAuthenticated: @Sendable () -> Void
 
     // Guarded by itself: read loop, lanes, timers and shutdown.
     private let state = Mutex(SessionStateMachine())
 
     init(
-        connection: any FrameConnection, family: ProtocolFamily, services: EngineServices,
+        connection: any FrameConnection, family: ProtocolFamily, engine: SyncEngine,
         onAuthenticated: @escaping @Sendable () -> Void
     ) {
         self.connection = connection
+        self.engine = engine
         self.onAuthenticated = onAuthenticated
-        self.services = services
-        var logger = services.logger
+        var logger = engine.services.logger
         logger[metadataKey: LogKey.connectionID.rawValue] = .string(self.id.wireText)
         logger[metadataKey: LogKey.family.rawValue] = .string(family.rawValue)
         self.logger = logger
     }
 
+    var services: EngineServices { self.engine.services }
+
     /// From the handshake to the end of the transport.
     func run() async {
-        if let mailbox = await self.shakeHands() { await self.serveOpen(mailbox) }
+        // Cancelled and awaited at the end of this scope: no answer would arrive any more.
+        async let _: Void = self.read()
+        await self.connection.waitUntilClosed()
+        self.leave()
+    }
+
+    private func read() async {
+        if let mailbox = await inChildTask({ await self.shakeHands() }) { await self.serve(mailbox) }
         // Whoever closed first wins; this is for a session whose task was cancelled.
         self.connection.close(.goingAway)
-        await self.connection.waitUntilClosed()
+        self.leave()
+    }
+
+    /// From now on nobody is notified here.
+    private func leave() {
+        self.state.withLock { $0.ended() }
+        self.services.presence.connectionEnded(self.id)
+        self.services.broker.deregister(self.id)
     }
 
     /// Lets requests in progress finish, begins none, then closes with `frame`.
@@ -111,97 +130,74 @@ final class Session: Sendable {
 
     // MARK: - Open
 
-    private func serveOpen(_ mailbox: MailboxKey) async {
+    private func serve(_ mailbox: MailboxKey) async {
         let subscriber = Subscriber(id: self.id, connection: self.connection, mailbox: mailbox)
         guard self.services.broker.register(subscriber) else {
             self.state.withLock { $0.ended() }
             return self.close(.tooManyConnections)
         }
         self.logger.debug("Connection open")
-        await withTaskGroup(of: Part.self) { group in
-            group.addTask {
-                await self.readLoop()
-                return .reader
-            }
-            group.addTask {
-                await self.connection.waitUntilClosed()
-                return .transport
-            }
-            group.addTask {
-                await self.watchLifetime()
-                return .timer
-            }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.watchLifetime() }
             if self.services.configuration.enforcesTokenExpiry {
-                group.addTask {
-                    await self.watchTokenExpiry()
-                    return .timer
-                }
+                group.addTask { await self.watchTokenExpiry() }
             }
-            while await group.next() == .timer {}
-            // Reading or the transport is over: nobody is to be notified any more, and no answer would arrive.
-            self.state.withLock { $0.ended() }
-            self.services.presence.connectionEnded(self.id)
-            self.services.broker.deregister(self.id)
-            group.cancelAll()
-        }
-    }
-
-    private enum Part: Equatable { case reader, transport, timer }
-
-    private func readLoop() async {
-        await withTaskGroup(of: Void.self) { lanes in
-            var streams: RequestQueue<StreamingRequest>?
-            while self.state.withLock({ $0.mayRead }) {
-                let message = await self.connection.receive()
-                switch self.state.withLock({ $0.received(message) }) {
-                case .ignore:
-                    continue
-                case .notification(let notification, let principal):
-                    self.handle(notification, as: principal)
-                case .request(let request, let principal):
-                    let context = self.context(of: request, as: principal)
-                    guard let row = self.services.methods.request(request.method), row.lane == .streaming else {
-                        await self.handle(request, context)
-                        continue
-                    }
-                    let queue = streams ?? self.startStreamingLane(in: &lanes)
-                    streams = queue
-                    let isQueued = await queue.append(
-                        StreamingRequest(request: request, context: context),
-                        cost: request.params.item?.readableBytes ?? 0)
-                    if !isQueued { self.finishWork() }
-                case .close(let frame):
-                    self.close(frame)
-                case .closeEcho:
-                    self.connection.closeEcho()
-                case .authenticate, .stop:
-                    break
-                }
-            }
-            // A draining connection answers what was asked. Otherwise nobody reads the rest, and a pull that waits for room
-            // must not wait any longer: whoever closed first wins.
-            if self.state.withLock({ $0.isDraining }) {
-                streams?.finish()
-            } else {
+            await self.readRequests(&group)
+            // A draining connection answers what was asked, and its timer sees to it that this takes no longer than it may.
+            // Otherwise a pull that waits for room must not wait any longer.
+            if !self.state.withLock({ $0.isDraining }) {
                 self.connection.close(.goingAway)
-                lanes.cancelAll()
+                group.cancelAll()
             }
         }
     }
 
-    /// One more request of the streaming lane, with the identity it came under.
-    private struct StreamingRequest: Sendable {
+    private func readRequests(_ group: inout DiscardingTaskGroup) async {
+        var streams: RequestQueue<PendingRequest>?
+        while self.state.withLock({ $0.mayRead }) {
+            guard let pending = self.take(await self.connection.receive()) else { continue }
+            guard pending.lane == .streaming else {
+                await inChildTask { await self.handle(pending.request, pending.context) }
+                continue
+            }
+            let queue =
+                streams
+                ?? RequestQueue(
+                    elementsMax: Limits.streamingRequestsQueuedMax, costMax: Limits.messageBytesMax)
+            streams = queue
+            switch await queue.append(pending, cost: pending.request.params.item?.readableBytes ?? 0) {
+            case .queued: break
+            case .cancelled: self.finishWork()
+            case .needsConsumer:
+                group.addTask {
+                    while let next = queue.next() { await self.handle(next.request, next.context) }
+                }
+            }
+        }
+    }
+
+    /// A request with the identity it came under.
+    private struct PendingRequest: Sendable {
         let request: ClientFrame.Request
         let context: RPCContext
+        let lane: MethodTable.Lane
     }
 
-    private func startStreamingLane(in lanes: inout TaskGroup<Void>) -> RequestQueue<StreamingRequest> {
-        let queue = RequestQueue<StreamingRequest>(
-            elementsMax: Limits.streamingRequestsQueuedMax, costMax: Limits.messageBytesMax)
-        lanes.addTask {
-            while let next = await queue.next() { await self.handle(next.request, next.context) }
+    /// Deals with a message unless it is a request. Not inlined, so that what this needs is not part of the waiting task.
+    @inline(never)
+    private func take(_ message: ReceivedMessage) -> PendingRequest? {
+        switch self.state.withLock({ $0.received(message) }) {
+        case .request(let request, let principal):
+            let row = self.services.methods.request(request.method)
+            return PendingRequest(
+                request: request, context: self.context(id: request.id, row?.method, as: principal),
+                lane: row?.lane ?? .ordinary)
+        case .notification(let notification, let principal): self.handle(notification, as: principal)
+        case .close(let frame): self.close(frame)
+        case .closeEcho: self.connection.closeEcho()
+        case .ignore, .authenticate, .stop: break
         }
-        return queue
+        return nil
     }
 
     // MARK: - Time
