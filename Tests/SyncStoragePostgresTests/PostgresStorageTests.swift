@@ -29,7 +29,8 @@ struct PostgresStorageTests {
 
     @Test("A pull that waits for its turn leaves when it is cancelled")
     func cancelledPull() async throws {
-        try await PostgresTestStorage.withPostgres(poolSize: 3) { test in
+        // Longer than this test may take.
+        try await PostgresTestStorage.withPostgres(poolSize: 3, waitLimit: .seconds(600)) { test in
             let space = try await test.makeSpace()
             let storage = test.storage
             try await storage.withPull(of: space, since: 0) { _ in
@@ -51,7 +52,7 @@ struct PostgresStorageTests {
 
     @Test("A call that waits for a connection leaves when it is cancelled, also before it has begun to wait")
     func cancelledCall() async throws {
-        try await PostgresTestStorage.withPostgres(poolSize: 1) { test in
+        try await PostgresTestStorage.withPostgres(poolSize: 1, waitLimit: .seconds(600)) { test in
             let space = try await test.makeSpace()
             let storage = test.storage
             try await storage.withPull(of: space, since: 0) { _ in
