@@ -4,7 +4,7 @@
 SWIFT_BUILD := swift build
 RELEASE := -c release --product less-sync
 
-.PHONY: help run build release test format lint autobahn
+.PHONY: help run build release test format lint bench autobahn
 
 help:
 	@echo 'make run       build and start a development server on 127.0.0.1:5379, data in ./data'
@@ -13,6 +13,7 @@ help:
 	@echo 'make release   release build of the less-sync program'
 	@echo 'make format    rewrite the sources as swift-format wants them'
 	@echo 'make lint      the checks that need no build'
+	@echo 'make bench     the benchmarks of Benchmarks/, as tables; Scripts/bench --help for more'
 	@echo 'make autobahn  the public Autobahn fuzzing client against our WebSocket layer'
 
 run:
@@ -30,12 +31,15 @@ test:
 	@Scripts/test
 
 format:
-	swift format --in-place --recursive Package.swift Sources Tests
+	swift format --in-place --recursive Package.swift Sources Tests Benchmarks
 
 lint:
-	swift format lint --strict --recursive Package.swift Sources Tests
+	swift format lint --strict --recursive Package.swift Sources Tests Benchmarks
 	Scripts/check-imports
 	Scripts/check-links
+
+bench:
+	@Scripts/bench
 
 autobahn:
 	@Scripts/autobahn.sh

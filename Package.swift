@@ -33,7 +33,14 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let package = Package(
     name: "less-sync",
     products: [
-        .executable(name: "less-sync", targets: ["less-sync"])
+        .executable(name: "less-sync", targets: ["less-sync"]),
+        // For Benchmarks/, a package of its own. Not a library for others: most of it has `package` access.
+        .library(
+            name: "SyncModules",
+            targets: [
+                "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", "SyncCore",
+                "SyncTransport", "SyncServer", "SyncClient", "SyncTesting",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
