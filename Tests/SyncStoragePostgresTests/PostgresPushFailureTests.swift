@@ -48,8 +48,8 @@ struct PostgresPushFailureTests {
 
     @Test("A lock that is held for a while only delays the push")
     func shortLock() async throws {
-        // Half a second for a lock, three times.
-        try await PostgresTestStorage.withPostgres(poolSize: 2, waitLimit: .seconds(3)) { test in
+        // Four seconds for a lock, three times.
+        try await PostgresTestStorage.withPostgres(poolSize: 2, waitLimit: .seconds(24)) { test in
             let space = try await test.makeSpace()
             let storage = test.storage
             try await withThrowingTaskGroup(of: Void.self) { group in
