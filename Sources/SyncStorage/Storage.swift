@@ -49,7 +49,7 @@ package protocol RecordStore: Sendable {
 }
 
 /// Everything that a backend offers, through one value.
-package protocol Storage: SpaceStore, RecordStore {
+package protocol Storage: SpaceStore, RecordStore, MembershipStore, InvitationStore, RevocationStore, RateLimitStore {
     /// One round trip to the database.
     func ping() async throws(StorageError)
 

@@ -22,8 +22,9 @@ struct PushState {
     init(writers: Int) { self.scheduler = PushScheduler(writers: writers) }
 }
 
-/// A caller of `push` and where its outcome goes.
+/// A caller of `push`, or of another write in a space, and where its outcome goes.
 final class PushWaiter: Sendable {
+    /// Of a write that is no push it hears failures alone.
     let settle: @Sendable (Result<PushOutcome, StorageError>) -> Void
     private let continuation: CheckedContinuation<PushState.Role, Never>
 
@@ -43,15 +44,25 @@ extension PostgresStorage {
     package func push(
         _ push: Push, committed: @escaping @Sendable (Result<PushOutcome, StorageError>) -> Void
     ) async {
+        await self.enqueue(settle: committed) { waiter, deadline in
+            PushScheduler.Entry(push, deadline: deadline, waiter: waiter)
+        }
+    }
+
+    /// Waits for the turn of an entry; the caller of a batch's first one runs it.
+    func enqueue(
+        settle: @escaping @Sendable (Result<PushOutcome, StorageError>) -> Void,
+        _ makeEntry: (PushWaiter, ContinuousClock.Instant) -> PushScheduler<PushWaiter>.Entry
+    ) async {
         let role = await withCheckedContinuation { (continuation: CheckedContinuation<PushState.Role, Never>) in
-            let waiter = PushWaiter(committed, continuation)
+            let waiter = PushWaiter(settle, continuation)
             let now = ContinuousClock.now
-            let entry = PushScheduler.Entry(push, deadline: now + self.configuration.waitLimit, waiter: waiter)
+            let entry = makeEntry(waiter, now + self.configuration.waitLimit)
             let batches = self.pushes.withLock { state in
                 state.scheduler.isClosed ? nil : state.scheduler.add(entry, at: now)
             }
             if batches == nil {
-                committed(.failure(.unavailable))
+                settle(.failure(.unavailable))
                 waiter.resume(.settled)
             }
             for batch in batches ?? [] { self.start(batch) }
@@ -91,7 +102,11 @@ extension PostgresStorage {
 
     private func lead(_ batch: PushScheduler<PushWaiter>.Batch) async {
         for entry in batch.expired { entry.waiter.settle(.failure(.unavailable)) }
-        if !batch.entries.isEmpty { await self.run(batch.entries) }
+        if case .alone(let run)? = batch.entries.first?.write {
+            await run()
+        } else if !batch.entries.isEmpty {
+            await self.run(batch.entries)
+        }
         let (next, closing) = self.pushes.withLock { state in
             let next = state.scheduler.finished(batch, at: .now)
             return (next, state.scheduler.isClosed && state.scheduler.isIdle ? state.closing.take() : nil)
@@ -110,7 +125,7 @@ extension PostgresStorage {
         var parts = [entries[...]]
         while let part = parts.popLast() {
             do throws(PostgresFailure) {
-                let outcomes = try await self.write(part.map(\.push))
+                let outcomes = try await self.write(part.compactMap(\.push))
                 self.pushes.withLock { state in
                     state.commits += 1
                     state.pushes += part.count
@@ -120,7 +135,7 @@ extension PostgresStorage {
                 if part.count > 1, error.mayBeOfOnePush {
                     let middle = part.startIndex + part.count / 2
                     parts += [part[middle...], part[..<middle]]
-                } else if error.isLockTimeout, Self.areOfSeveralSpaces(part.map(\.push)) {
+                } else if error.isLockTimeout, Self.areOfSeveralSpaces(part.compactMap(\.push)) {
                     // Another program holds the lock of one of them. That is not the others' fault.
                     parts += Self.bySpace(part).reversed()
                 } else {
@@ -136,8 +151,8 @@ extension PostgresStorage {
     ) -> [ArraySlice<PushScheduler<PushWaiter>.Entry>] {
         var groups: [ArraySlice<PushScheduler<PushWaiter>.Entry>] = []
         var rest = part
-        while let space = rest.first?.push.space {
-            let group = rest.prefix { $0.push.space == space }
+        while let space = rest.first?.space {
+            let group = rest.prefix { $0.space == space }
             groups.append(group)
             rest = rest[group.endIndex...]
         }

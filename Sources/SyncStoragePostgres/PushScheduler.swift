@@ -2,33 +2,57 @@ import DequeModule
 import SyncProtocol
 import SyncStorage
 
-/// Decides which pushes share a transaction (architecture W2). Pure: time comes in as a value, work goes out as batches.
+/// Decides which pushes share a transaction (architecture W2), and when other writes in their spaces have theirs. Pure: time
+/// comes in as a value, work goes out as batches.
 ///
 /// A space has one transaction in flight at a time, so that its cursors are reported in order. A push for an idle space
 /// starts at once while a writer is free; otherwise it waits, and the next free writer takes all that waits, of several
 /// spaces when there are more of them than free writers, up to the limits of a batch. Beyond the limits of the queue a
-/// push waits for room first, in the order of arrival.
+/// push waits for room first, in the order of arrival. Any other write in a space waits as a push does, and is a batch by
+/// itself.
 struct PushScheduler<Waiter: Sendable>: Sendable {
     struct Entry: Sendable {
-        let push: Push
+        enum Write: Sendable {
+            case push(Push)
+            /// Runs in a transaction of its own when its turn has come, and reports by itself.
+            case alone(run: @Sendable () async -> Void)
+        }
+
+        let space: SpaceID
+        let write: Write
         let waiter: Waiter
         /// What it counts in the queue and in a batch: blobs, DEKs, and a share for each change.
         let bytes: Int
         /// When it is no longer worth while to begin with it.
         let deadline: ContinuousClock.Instant
 
+        var push: Push? { if case .push(let push) = self.write { push } else { nil } }
+
         init(_ push: Push, deadline: ContinuousClock.Instant, waiter: Waiter) {
-            self.push = push
+            self.space = push.space
+            self.write = .push(push)
             self.waiter = waiter
             self.bytes =
                 push.changes.payloadBytes + push.changes.changes.count * PostgresLimits.changeOverheadBytes
                 + (push.creator?.utf8.count ?? 0)
             self.deadline = deadline
         }
+
+        /// - Parameter bytes: What `run` holds in memory, about.
+        init(
+            in space: SpaceID, bytes: Int, deadline: ContinuousClock.Instant, waiter: Waiter,
+            run: @escaping @Sendable () async -> Void
+        ) {
+            self.space = space
+            self.write = .alone(run: run)
+            self.waiter = waiter
+            self.bytes = bytes
+            self.deadline = deadline
+        }
     }
 
     struct Batch: Sendable {
-        /// Pushes of one space stand in arrival order, and no record of a space occurs twice.
+        /// Pushes: those of one space stand in arrival order, and no record of a space occurs twice. Or one other write.
         var entries: [Entry] = []
         /// Waited longer than they may; nothing was done for them. They came before `entries` of their space.
         var expired: [Entry] = []
@@ -83,7 +107,7 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
             self.admittedBytes -= entries.reduce(0) { $0 + $1.bytes }
         }
         for entry in batch.expired + batch.entries {
-            let space = entry.push.space
+            let space = entry.space
             guard var queue = self.spaces[space], queue.isInFlight else { continue }
             queue.isInFlight = false
             if queue.waiting.isEmpty {
@@ -108,7 +132,7 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
             self.outside.removeFirst()
             self.admittedCount += 1
             self.admittedBytes += entry.bytes
-            let space = entry.push.space
+            let space = entry.space
             self.spaces[space, default: SpaceQueue()].waiting.append(entry)
             if let queue = self.spaces[space], !queue.isInFlight, queue.waiting.count == 1 { self.ready.append(space) }
         }
@@ -141,11 +165,19 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
         from space: SpaceID, into batch: inout Batch, at now: ContinuousClock.Instant
     ) -> Bool {
         guard var queue = self.spaces[space] else { return true }
+        if case .alone? = batch.entries.first?.write { return false }
         var records: Set<RecordID> = []
         var isTaken = false
         while let entry = queue.waiting.first, batch.entries.count < PostgresLimits.batchPushesMax {
             if entry.deadline < now {
                 batch.expired.append(entry)
+            } else if case .alone = entry.write {
+                // What is in the batch goes before it.
+                guard batch.entries.isEmpty else { break }
+                batch.entries.append(entry)
+                queue.waiting.removeFirst()
+                isTaken = true
+                break
             } else {
                 let fits =
                     batch.entries.isEmpty || batch.bytes + entry.bytes <= PostgresLimits.batchBytesMax
@@ -164,7 +196,7 @@ struct PushScheduler<Waiter: Sendable>: Sendable {
 
     /// Notes the records of a push, unless one of them is noted already: the later push has to see what the earlier did.
     private static func note(_ entry: Entry, in records: inout Set<RecordID>) -> Bool {
-        let changes = entry.push.changes.changes
+        let changes = entry.push?.changes.changes ?? []
         guard records.isEmpty || !changes.contains(where: { records.contains($0.id) }) else { return false }
         for change in changes { records.insert(change.id) }
         return true

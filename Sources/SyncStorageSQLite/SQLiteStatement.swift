@@ -48,7 +48,15 @@ struct SQLiteStatement {
     }
 
     func bind(_ text: String, at index: Int32) throws(StorageError) {
-        try self.check(sqlite3_bind_text(self.handle, index, text, -1, transient))
+        var text = text
+        // With its length: there may be a zero in it.
+        let code = text.withUTF8 { utf8 in
+            utf8.withMemoryRebound(to: CChar.self) { characters in
+                sqlite3_bind_text(
+                    self.handle, index, characters.baseAddress, Int32(clamping: characters.count), transient)
+            }
+        }
+        try self.check(code)
     }
 
     /// A copy of the bytes; for short ones.
@@ -128,7 +136,9 @@ struct SQLiteStatement {
     }
 
     func text(_ column: Int32) -> String {
-        sqlite3_column_text(self.handle, column).map { String(cString: $0) } ?? ""
+        let address = UnsafeRawPointer(sqlite3_column_text(self.handle, column))
+        let bytes = UnsafeRawBufferPointer(start: address, count: Int(sqlite3_column_bytes(self.handle, column)))
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Valid until the next step; `nil` for NULL.

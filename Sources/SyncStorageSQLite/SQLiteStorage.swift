@@ -1,3 +1,4 @@
+import FoundationEssentials
 import GRDB
 import GRDBSQLite
 package import Logging
@@ -13,6 +14,7 @@ package final class SQLiteStorage: Storage {
     let writer: Writer
     let readers: ReaderPool
     private let logger: Logger
+    private let date: @Sendable () -> Date
 
     /// Opens a database, creating it where there is none, and holds its lock until `close`.
     ///
@@ -52,7 +54,11 @@ package final class SQLiteStorage: Storage {
         self.writer = Writer(writer, waitLimit: configuration.waitLimit, now: configuration.now, logger: logger)
         self.readers = ReaderPool(readers, waitLimit: configuration.waitLimit, clock: configuration.clock)
         self.logger = logger
+        self.date = configuration.now
     }
+
+    /// Microseconds since the Unix epoch by the application clock, for reads of what expires.
+    func now() -> Int64 { self.date().microseconds }
 
     /// The database file.
     package var path: String { self.file.path }
@@ -116,10 +122,41 @@ extension SQLiteStorage {
     }
 
     private func create(_ space: NewSpace) async throws(StorageError) -> Space {
+        try await self.write { transaction throws(StorageError) in try transaction.create(space) }
+    }
+}
+
+// MARK: - Writes
+
+extension SQLiteStorage {
+    /// Runs `body` in the writer's next transaction and returns its outcome when that is committed. A refusal is returned
+    /// and leaves no trace; what is thrown undoes the transaction.
+    ///
+    /// - Parameter bytes: What the write holds in memory, about.
+    func write<Value: Sendable>(
+        bytes: Int = 0,
+        _ body: @escaping @Sendable (inout WriteTransaction) throws(StorageError) -> Result<Value, StorageError>
+    ) async throws(StorageError) -> Value {
         let result = await withCheckedContinuation { continuation in
-            self.writer.submit(.create(space) { continuation.resume(returning: $0) }, bytes: 0)
+            let write = Writer.Write(settle: { continuation.resume(returning: $0) }, body)
+            self.writer.submit(write, bytes: bytes)
         }
         return try result.get()
+    }
+
+    /// As `write`, for what is reported in cursor order: `committed` is called on the writer's thread.
+    func write<Value: Sendable>(
+        isPush: Bool = false, bytes: Int,
+        committed: @escaping @Sendable (Result<Value, StorageError>) -> Void,
+        _ body: @escaping @Sendable (inout WriteTransaction) throws(StorageError) -> Result<Value, StorageError>
+    ) async {
+        await withCheckedContinuation { continuation in
+            let settle: @Sendable (Result<Value, StorageError>) -> Void = { outcome in
+                committed(outcome)
+                continuation.resume()
+            }
+            self.writer.submit(Writer.Write(isPush: isPush, settle: settle, body), bytes: bytes)
+        }
     }
 }
 
@@ -129,12 +166,8 @@ extension SQLiteStorage {
     package func push(
         _ push: Push, committed: @escaping @Sendable (Result<PushOutcome, StorageError>) -> Void
     ) async {
-        await withCheckedContinuation { continuation in
-            let write = Writer.Write.push(push) { outcome in
-                committed(outcome)
-                continuation.resume()
-            }
-            self.writer.submit(write, bytes: push.changes.payloadBytes)
+        await self.write(isPush: true, bytes: push.changes.payloadBytes, committed: committed) {
+            transaction throws(StorageError) in try transaction.push(push)
         }
     }
 

@@ -21,13 +21,16 @@ struct WriteTransaction {
         var isChanged = false
     }
 
-    private let statements: Statements
-    private let now: Int64
-    /// Spaces read or created so far. Cursors are written once, at the end.
+    let db: Database
+    /// Microseconds since the Unix epoch.
+    let now: Int64
+    let statements: WriteStatements
+    /// Spaces read or created so far. What changes in them is written once, at the end.
     private var known: [SpaceID: KnownSpace] = [:]
 
     init(_ db: Database, now: Date) throws(StorageError) {
-        self.statements = try Statements(db)
+        self.db = db
+        self.statements = try WriteStatements(db)
         self.now = now.microseconds
     }
 
@@ -55,8 +58,7 @@ struct WriteTransaction {
 
     private mutating func write(_ changes: [RecordChange], to space: Space) throws(StorageError) -> PushOutcome {
         guard !changes.isEmpty else { return .accepted(PushReceipt(of: space)) }
-        let (cursor, overflow) = space.cursor.addingReportingOverflow(1)
-        guard !overflow else { throw .database(detail: "cannot push: the cursor of the space is at its end") }
+        let cursor = try self.nextCursor(of: space)
 
         // One change is its own check: its statement does nothing on a conflict. Of several none may be written if one
         // conflicts, so they are looked at first.
@@ -74,7 +76,7 @@ struct WriteTransaction {
 
         var after = space
         after.cursor = cursor
-        self.known[space.id] = KnownSpace(space: after, isChanged: true)
+        self.change(after)
         var receipt = PushReceipt(of: after)
         for change in changes where change.blob == nil && change.expectedCursor != 0 {
             receipt.removedFiles += try self.statements.removeFiles(of: change.id, in: space.id)
@@ -90,20 +92,31 @@ struct WriteTransaction {
     }
 
     /// The last thing before the commit.
-    func storeCursors() throws(StorageError) {
+    func storeSpaces() throws(StorageError) {
         for known in self.known.values where known.isChanged {
-            try self.statements.storeCursor(known.space.cursor, of: known.space.id, now: self.now)
+            try self.statements.store(known.space, now: self.now)
         }
     }
 
-    private mutating func space(_ id: SpaceID) throws(StorageError) -> Space? {
+    // MARK: Spaces, for every write in one
+
+    mutating func space(_ id: SpaceID) throws(StorageError) -> Space? {
         if let known = self.known[id] { return known.space }
         guard let space = try self.statements.space(id) else { return nil }
         self.known[id] = KnownSpace(space: space)
         return space
     }
 
-    private mutating func insert(_ space: Space) throws(StorageError) {
+    /// Notes what is to be stored of a space that exists.
+    mutating func change(_ space: Space) { self.known[space.id] = KnownSpace(space: space, isChanged: true) }
+
+    func nextCursor(of space: Space) throws(StorageError) -> Int64 {
+        let (cursor, overflow) = space.cursor.addingReportingOverflow(1)
+        guard !overflow else { throw .database(detail: "cannot write: the cursor of the space is at its end") }
+        return cursor
+    }
+
+    mutating func insert(_ space: Space) throws(StorageError) {
         try self.statements.insert(space, now: self.now)
         self.known[space.id] = KnownSpace(space: space)
     }
@@ -112,100 +125,5 @@ struct WriteTransaction {
 extension PushReceipt {
     fileprivate init(of space: Space) {
         self.init(cursor: space.cursor, keyGeneration: space.keyGeneration, rewrapEpoch: space.rewrapEpoch)
-    }
-}
-
-/// What a write transaction runs, each prepared once per connection.
-private struct Statements {
-    private let selectSpace: SpaceQuery
-    private let insertSpace, updateCursor, recordCursor, insertRecord, updateRecord, deleteFiles: SQLiteStatement
-
-    init(_ db: Database) throws(StorageError) {
-        self.selectSpace = try SpaceQuery(db)
-        self.insertSpace = try SQLiteStatement(
-            db,
-            """
-            INSERT INTO spaces (id, client_id, root_public_key, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)
-            """, action: "insert a space")
-        self.updateCursor = try SQLiteStatement(
-            db, "UPDATE spaces SET cursor = ?2, updated_at = ?3 WHERE id = ?1", action: "store a cursor")
-        self.recordCursor = try SQLiteStatement(
-            db, "SELECT cursor FROM records WHERE space_id = ?1 AND id = ?2", action: "look for a record")
-        self.insertRecord = try SQLiteStatement(
-            db,
-            """
-            INSERT INTO records (space_id, id, cursor, deleted, wrapped_dek, blob) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-            ON CONFLICT (space_id, id) DO NOTHING
-            """, action: "insert a record")
-        self.updateRecord = try SQLiteStatement(
-            db,
-            """
-            UPDATE records SET cursor = ?3, deleted = ?4, wrapped_dek = ?5, blob = ?6
-            WHERE space_id = ?1 AND id = ?2 AND cursor = ?7
-            """, action: "update a record")
-        self.deleteFiles = try SQLiteStatement(
-            db, "DELETE FROM files WHERE space_id = ?1 AND record_id = ?2 RETURNING id", action: "delete file rows")
-    }
-
-    func space(_ id: SpaceID) throws(StorageError) -> Space? { try self.selectSpace.first(id) }
-
-    func insert(_ space: Space, now: Int64) throws(StorageError) {
-        try self.insertSpace.bind(space.id, at: 1)
-        try self.insertSpace.bind(space.clientID, at: 2)
-        try self.insertSpace.bind(copying: space.rootPublicKey, at: 3)
-        try self.insertSpace.bind(now, at: 4)
-        try self.insertSpace.run()
-    }
-
-    func storeCursor(_ cursor: Int64, of space: SpaceID, now: Int64) throws(StorageError) {
-        try self.updateCursor.bind(space, at: 1)
-        try self.updateCursor.bind(cursor, at: 2)
-        try self.updateCursor.bind(now, at: 3)
-        try self.updateCursor.run()
-    }
-
-    /// Whether the record is as the change expects it (docs/contract/storage.md §6.2, conflict rule).
-    func matches(_ change: RecordChange, in space: SpaceID) throws(StorageError) -> Bool {
-        defer { self.recordCursor.reset() }
-        try self.recordCursor.bind(space, at: 1)
-        try self.recordCursor.bind(change.id, at: 2)
-        guard try self.recordCursor.step() else { return change.expectedCursor == 0 }
-        return change.expectedCursor != 0 && change.expectedCursor == self.recordCursor.int64(0)
-    }
-
-    /// Writes one record if it is as expected, and else nothing.
-    ///
-    /// - Returns: Whether it was written.
-    func write(_ change: RecordChange, at cursor: Int64, in space: SpaceID) throws(StorageError) -> Bool {
-        let isNew = change.expectedCursor == 0
-        let statement = isNew ? self.insertRecord : self.updateRecord
-        try statement.bind(space, at: 1)
-        try statement.bind(change.id, at: 2)
-        try statement.bind(cursor, at: 3)
-        try statement.bind(change.blob == nil ? 1 : 0, at: 4)
-        if !isNew { try statement.bind(change.expectedCursor, at: 7) }
-        // A tombstone keeps no key material (Δ-S3).
-        let wrappedDEK = change.blob == nil ? nil : change.wrappedDEK
-        let result = withOptionalBytes(of: wrappedDEK) { dek in
-            withOptionalBytes(of: change.blob) { blob in
-                Result { () throws(StorageError) in
-                    defer { statement.clearBindings() }
-                    try statement.bind(borrowing: dek, at: 5)
-                    try statement.bind(borrowing: blob, at: 6)
-                    try statement.run()
-                }
-            }
-        }
-        try result.get()
-        return statement.changes == 1
-    }
-
-    func removeFiles(of record: RecordID, in space: SpaceID) throws(StorageError) -> [FileID] {
-        defer { self.deleteFiles.reset() }
-        try self.deleteFiles.bind(space, at: 1)
-        try self.deleteFiles.bind(record, at: 2)
-        var removed: [FileID] = []
-        while try self.deleteFiles.step() { removed.append(try self.deleteFiles.id(0)) }
-        return removed
     }
 }

@@ -10,15 +10,26 @@ import Synchronization
 /// to an idle writer, it takes batch after batch, each in one transaction, until nothing waits (architecture W2).
 final class Writer: Sendable {
     /// One write, and where its outcome goes.
-    enum Write: Sendable {
-        case push(Push, settle: @Sendable (Result<PushOutcome, StorageError>) -> Void)
-        case create(NewSpace, settle: @Sendable (Result<Space, StorageError>) -> Void)
+    struct Write: Sendable {
+        fileprivate let isPush: Bool
+        /// Runs in the transaction; what it returns tells the outcome, once that is committed.
+        fileprivate let run: @Sendable (inout WriteTransaction) throws(StorageError) -> @Sendable () -> Void
+        let fail: @Sendable (StorageError) -> Void
 
-        func fail(_ error: StorageError) {
-            switch self {
-            case .push(_, let settle): settle(.failure(error))
-            case .create(_, let settle): settle(.failure(error))
+        /// - Parameters:
+        ///   - isPush: Whether it counts among the pushes of the statistics.
+        ///   - body: A refusal is returned and leaves no trace; what is thrown undoes the transaction.
+        init<Value: Sendable>(
+            isPush: Bool = false,
+            settle: @escaping @Sendable (Result<Value, StorageError>) -> Void,
+            _ body: @escaping @Sendable (inout WriteTransaction) throws(StorageError) -> Result<Value, StorageError>
+        ) {
+            self.isPush = isPush
+            self.run = { transaction throws(StorageError) in
+                let outcome = try body(&transaction)
+                return { settle(outcome) }
             }
+            self.fail = { settle(.failure($0)) }
         }
     }
 
@@ -121,7 +132,7 @@ final class Writer: Sendable {
     }
 
     private func commit(_ writes: [Write], on db: Database) {
-        let settlements: [Settlement]
+        let settlements: [@Sendable () -> Void]
         do {
             settlements = try self.run(writes, on: db)
         } catch let failure {
@@ -137,9 +148,9 @@ final class Writer: Sendable {
         }
         self.state.withLock { state in
             state.commits += 1
-            for case .push in writes { state.pushes += 1 }
+            state.pushes += writes.count { $0.isPush }
         }
-        for settlement in settlements { settlement.settle() }
+        for settle in settlements { settle() }
     }
 
     private struct TransactionFailure: Error {
@@ -148,21 +159,8 @@ final class Writer: Sendable {
         var isOfOneWrite: Bool
     }
 
-    /// The outcome of a write, to be told once it is committed.
-    private enum Settlement {
-        case push(Result<PushOutcome, StorageError>, @Sendable (Result<PushOutcome, StorageError>) -> Void)
-        case create(Result<Space, StorageError>, @Sendable (Result<Space, StorageError>) -> Void)
-
-        func settle() {
-            switch self {
-            case .push(let outcome, let settle): settle(outcome)
-            case .create(let outcome, let settle): settle(outcome)
-            }
-        }
-    }
-
     /// Runs the writes in one transaction.
-    private func run(_ writes: [Write], on db: Database) throws(TransactionFailure) -> [Settlement] {
+    private func run(_ writes: [Write], on db: Database) throws(TransactionFailure) -> [@Sendable () -> Void] {
         do {
             try db.run("BEGIN IMMEDIATE", action: "begin a transaction")
         } catch {
@@ -171,16 +169,11 @@ final class Writer: Sendable {
         var isOfOneWrite = true
         do {
             var transaction = try WriteTransaction(db, now: self.now())
-            var settlements: [Settlement] = []
+            var settlements: [@Sendable () -> Void] = []
             settlements.reserveCapacity(writes.count)
-            for write in writes {
-                switch write {
-                case .push(let push, let settle): settlements.append(.push(try transaction.push(push), settle))
-                case .create(let space, let settle): settlements.append(.create(try transaction.create(space), settle))
-                }
-            }
+            for write in writes { settlements.append(try write.run(&transaction)) }
             isOfOneWrite = false
-            try transaction.storeCursors()
+            try transaction.storeSpaces()
             try db.run("COMMIT", action: "commit a transaction")
             return settlements
         } catch {

@@ -214,15 +214,15 @@ struct PushSchedulerTests {
         var reported: [SpaceID: [Int]] = [:]
         func start(_ batches: [Scheduler.Batch]) {
             for batch in batches {
-                let busy = Set(running.flatMap(\.entries).map(\.push.space))
-                #expect(busy.isDisjoint(with: batch.entries.map(\.push.space)))
+                let busy = Set(running.flatMap(\.entries).map(\.space))
+                #expect(busy.isDisjoint(with: batch.entries.map(\.space)))
                 running.append(batch)
             }
             #expect(running.count <= 3)
         }
         func finishOne() {
             let batch = running.remove(at: Int.random(in: 0..<running.count, using: &random))
-            for entry in batch.entries { reported[entry.push.space, default: []].append(Int(entry.waiter) ?? -1) }
+            for entry in batch.entries { reported[entry.space, default: []].append(Int(entry.waiter) ?? -1) }
             start(scheduler.finished(batch, at: self.now))
         }
         for number in 0..<2_000 {

@@ -408,7 +408,7 @@ struct SQLiteStorageTests {
             try await test.execute(
                 "UPDATE spaces SET cursor = $1 WHERE id = $2", [.integer(.max), .id(space)])
             await #expect(
-                throws: StorageError.database(detail: "cannot push: the cursor of the space is at its end")
+                throws: StorageError.database(detail: "cannot write: the cursor of the space is at its end")
             ) { try await test.storage.push([.fixture(1)], to: space) }
             try await test.execute(
                 "UPDATE spaces SET key_generation = $1 WHERE id = $2", [.integer(1 << 40), .id(space)])

@@ -47,6 +47,58 @@ final class HookedStorage: Storage {
         try await self.storage.recordExists(record, in: space)
     }
 
+    func appendMember(
+        _ append: MemberAppend, committed: @escaping @Sendable (Result<MemberReceipt, StorageError>) -> Void
+    ) async {
+        await self.storage.appendMember(append, committed: committed)
+    }
+
+    func members(of space: SpaceID, since: Int32, bytesMax: Int) async throws(StorageError) -> MemberLog {
+        try await self.storage.members(of: space, since: since, bytesMax: bytesMax)
+    }
+
+    func revoke(_ cid: String, in space: SpaceID) async throws(StorageError) {
+        try await self.storage.revoke(cid, in: space)
+    }
+
+    func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool {
+        try await self.storage.isAnyRevoked(of: cids, in: space)
+    }
+
+    func createInvitation(in mailbox: String, payload: String) async throws(StorageError) -> Invitation {
+        try await self.storage.createInvitation(in: mailbox, payload: payload)
+    }
+
+    func invitations(
+        in mailbox: String, after: InvitationID?, limit: Int, bytesMax: Int
+    ) async throws(StorageError) -> [Invitation] {
+        try await self.storage.invitations(in: mailbox, after: after, limit: limit, bytesMax: bytesMax)
+    }
+
+    func invitation(_ id: InvitationID, in mailbox: String) async throws(StorageError) -> Invitation {
+        try await self.storage.invitation(id, in: mailbox)
+    }
+
+    func deleteInvitation(_ id: InvitationID, in mailbox: String) async throws(StorageError) {
+        try await self.storage.deleteInvitation(id, in: mailbox)
+    }
+
+    func purgeExpiredInvitations(limit: Int) async throws(StorageError) -> Int {
+        try await self.storage.purgeExpiredInvitations(limit: limit)
+    }
+
+    func countRecentActions(_ action: String, by actor: String, since: Int64) async throws(StorageError) -> Int {
+        try await self.storage.countRecentActions(action, by: actor, since: since)
+    }
+
+    func recordAction(_ action: String, by actor: String) async throws(StorageError) {
+        try await self.storage.recordAction(action, by: actor)
+    }
+
+    func cleanUpActions(before: Int64, limit: Int) async throws(StorageError) -> Int {
+        try await self.storage.cleanUpActions(before: before, limit: limit)
+    }
+
     func ping() async throws(StorageError) { try await self.storage.ping() }
 
     var statistics: StorageStatistics { self.storage.statistics }
