@@ -14,6 +14,7 @@ enum LogKey: String {
     case family
     case step
     case count
+    case action
     case error
 }
 

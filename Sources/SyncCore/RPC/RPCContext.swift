@@ -89,6 +89,12 @@ struct RPCContext: Sendable {
         self.logger.error("RPC internal error", metadata: self.metadata([.error: error.detail], space))
     }
 
+    /// The failure that answers with `error`, after the log has got what belongs there.
+    func refusal(_ error: RPCError, space: SpaceID? = nil) -> RequestFailure {
+        self.logInternal(error, space: space)
+        return .refused(error)
+    }
+
     /// Metadata of a line about this request.
     func metadata(_ values: KeyValuePairs<LogKey, String>, _ space: SpaceID?) -> Logger.Metadata {
         var metadata = Logger.metadata(values)
