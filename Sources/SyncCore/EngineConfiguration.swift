@@ -1,6 +1,7 @@
 import Logging
 import SyncAuth
 import SyncProtocol
+import SyncStorage
 
 /// What an operator may change about sessions. Defaults are the contract's (docs/contract/operations.md §2.4).
 package struct EngineConfiguration: Sendable {
@@ -44,7 +45,9 @@ struct EngineServices: Sendable {
     let spaces: SpaceService
     let broker: Broker
     let presence: PresenceRegistry
+    let mailboxes: any InvitationStore
     let invitations: InvitationNotifier
+    let rateLimiter: RateLimiter
     let clock: any Clock<Duration>
     let randomness: EngineRandomness
     /// Seconds since 1970.

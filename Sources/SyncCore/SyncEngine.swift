@@ -21,7 +21,7 @@ package final class SyncEngine: Sendable {
     /// - Parameters:
     ///   - metrics: Where the metrics of docs/contract/operations.md §12 go.
     ///   - randomness: What is drawn while the engine runs.
-    ///   - unixTime: Seconds since 1970, for `EngineConfiguration.enforcesTokenExpiry` alone.
+    ///   - unixTime: Seconds since 1970, for `EngineConfiguration.enforcesTokenExpiry` and `.rateLimits`.
     package init(
         configuration: EngineConfiguration,
         storage: any Storage,
@@ -46,7 +46,10 @@ package final class SyncEngine: Sendable {
             broker: broker,
             presence: PresenceRegistry(
                 broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger),
+            mailboxes: storage,
             invitations: InvitationNotifier(broker: broker, clock: clock, delay: randomness.invitationDelay),
+            rateLimiter: RateLimiter(
+                limits: configuration.rateLimits, store: storage, unixTime: unixTime, logger: logger),
             clock: clock,
             randomness: randomness,
             unixTime: unixTime,

@@ -40,6 +40,9 @@ extension Identifier {
         return (UInt128(high) << 64) | UInt128(low)
     }
 
+    /// Whether the UUID was made from a name by SHA-1 (RFC 9562 §5.5).
+    public var isVersion5: Bool { (self.bits >> 76) & 0xF == 5 && (self.bits >> 62) & 0b11 == 0b10 }
+
     public init(bits: UInt128) {
         func byte(_ index: Int) -> UInt8 { UInt8(truncatingIfNeeded: bits >> UInt128(120 - 8 * index)) }
         self.init(

@@ -57,4 +57,12 @@ package enum TestDelegation {
         else { preconditionFailure("The proof is not a delegation.") }
         return text
     }
+
+    /// What `membership.revoke` names: lower-case hexadecimal SHA-256 of the text of a token.
+    package static func cid(of token: String) -> String {
+        SHA256.hash(data: Array(token.utf8)).map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.utf8.count == 1 ? "0" + digits : digits
+        }.joined()
+    }
 }
