@@ -89,7 +89,8 @@ final class TestClient: Sendable {
         return try params.decode()
     }
 
-    private func nextNotification() async throws -> (method: String, params: FramePayload) {
+    /// The next notification, whatever it is.
+    func nextNotification() async throws -> (method: String, params: FramePayload) {
         if let notification = self.state.withLock({ $0.notifications.popFirst() }) { return notification }
         guard case .notification(let method, let params) = try await self.next() else {
             throw UnexpectedFrame(description: "not a notification")
