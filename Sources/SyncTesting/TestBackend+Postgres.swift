@@ -108,6 +108,9 @@ extension PostgresConsoleValue {
         case .text(let value): self = .text(value)
         case .bytes(let value): self = .bytes(value)
         case .uuid(let value): self = .uuid(value)
+        case .moment(let microseconds):
+            let date = Date(timeIntervalSince1970: Double(microseconds) / 1_000_000)
+            self = .text(date.formatted(.iso8601))
         }
     }
 }

@@ -97,7 +97,7 @@ extension SQLiteValue {
     fileprivate init(_ value: TestValue) {
         switch value {
         case .null: self = .null
-        case .integer(let value): self = .integer(value)
+        case .integer(let value), .moment(let value): self = .integer(value)
         case .boolean(let value): self = .integer(value ? 1 : 0)
         case .text(let text): self = .text(text)
         case .bytes(let bytes): self = .blob(bytes)

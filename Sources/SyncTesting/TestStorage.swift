@@ -31,6 +31,8 @@ package enum TestValue: Hashable, Sendable {
     case text(String)
     case bytes(ByteBuffer)
     case uuid(UUID)
+    /// Microseconds since 1970; written, and never read back.
+    case moment(Int64)
 
     package static func bytes(_ buffer: ByteBuffer?) -> TestValue { buffer.map { .bytes($0) } ?? .null }
     package static func id<Subject>(_ id: Identifier<Subject>) -> TestValue { .uuid(id.rawValue) }
@@ -126,6 +128,12 @@ extension TestStorage {
         try await self.execute(
             "UPDATE spaces SET cursor = $1 WHERE id = $2 AND cursor < $3",
             [.integer(cursor), .id(space), .integer(cursor)])
+    }
+
+    /// Makes an invitation expire `microseconds` after 1970.
+    package func setExpiry(of invitation: InvitationID, to microseconds: Int64) async throws {
+        try await self.execute(
+            "UPDATE invitations SET expires_at = $1 WHERE id = $2", [.moment(microseconds), .id(invitation)])
     }
 
     package func recordRow(_ record: RecordID, in space: SpaceID) async throws -> RecordRow? {

@@ -32,6 +32,41 @@ struct PushSchedulerTests {
         batches.map { $0.entries.map(\.waiter) }
     }
 
+    private func other(_ name: String, _ space: SpaceID) -> Scheduler.Entry {
+        Scheduler.Entry(in: space, bytes: 1, deadline: self.now + .seconds(30), waiter: name) {}
+    }
+
+    @Test("W3: a write that is no push waits for its turn in its space and is a batch by itself")
+    func otherWrite() throws {
+        var scheduler = Scheduler(writers: 4)
+        let running = try #require(scheduler.add(try self.entry(1, self.first), at: self.now).first)
+        #expect(scheduler.add(try self.entry(2, self.first), at: self.now).isEmpty)
+        for name in ["a", "b"] { #expect(scheduler.add(self.other(name, self.first), at: self.now).isEmpty) }
+        for number in [3, 4] { #expect(scheduler.add(try self.entry(number, self.first), at: self.now).isEmpty) }
+        var batches = scheduler.finished(running, at: self.now)
+        for expected in [["2"], ["a"], ["b"], ["3", "4"]] {
+            #expect(self.names(batches) == [expected])
+            batches = scheduler.finished(try #require(batches.first), at: self.now)
+        }
+        #expect(batches.isEmpty && scheduler.isIdle)
+    }
+
+    @Test("W2: a batch of several spaces has no other write among its pushes, and such a write no company")
+    func otherWriteOfSeveralSpaces() throws {
+        var scheduler = Scheduler(writers: 1)
+        let running = try #require(scheduler.add(try self.entry(1, self.first), at: self.now).first)
+        for entry in [
+            try self.entry(2, self.second), self.other("a", self.third), try self.entry(3, self.first),
+            self.other("b", self.second),
+        ] { #expect(scheduler.add(entry, at: self.now).isEmpty) }
+        var batches = scheduler.finished(running, at: self.now)
+        for expected in [["2"], ["a"], ["3"], ["b"]] {
+            #expect(self.names(batches) == [expected])
+            batches = scheduler.finished(try #require(batches.first), at: self.now)
+        }
+        #expect(batches.isEmpty && scheduler.isIdle)
+    }
+
     @Test("W2: a push that comes alone starts at once")
     func alone() throws {
         var scheduler = Scheduler(writers: 2)
