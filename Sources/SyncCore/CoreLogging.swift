@@ -16,6 +16,7 @@ enum LogKey: String {
     case count
     case action
     case error
+    case reason
 }
 
 extension Logger {

@@ -42,6 +42,8 @@ struct EngineServices: Sendable {
     let methods: MethodTable
     let tokens: any TokenValidator
     let authorizer: SpaceAuthorizer
+    let revocations: RevocationLog
+    let authorities: AuthorityWatch
     let spaces: SpaceService
     let broker: Broker
     let presence: PresenceRegistry

@@ -21,7 +21,7 @@ package final class SyncEngine: Sendable {
     /// - Parameters:
     ///   - metrics: Where the metrics of docs/contract/operations.md §12 go.
     ///   - randomness: What is drawn while the engine runs.
-    ///   - unixTime: Seconds since 1970, for `EngineConfiguration.enforcesTokenExpiry` and `.rateLimits`.
+    ///   - unixTime: Seconds since 1970, for what expires: delegations, tokens, `EngineConfiguration.rateLimits`.
     package init(
         configuration: EngineConfiguration,
         storage: any Storage,
@@ -33,19 +33,27 @@ package final class SyncEngine: Sendable {
         unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
     ) {
         let metrics = CoreMetrics(factory: metrics)
+        let revocations = RevocationLog()
         let broker = Broker(
-            connectionsPerMailboxMax: configuration.connectionsPerMailboxMax, metrics: metrics, logger: logger)
+            connectionsPerMailboxMax: configuration.connectionsPerMailboxMax, revocations: revocations,
+            unixTime: unixTime, metrics: metrics, logger: logger)
+        let presence = PresenceRegistry(
+            broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger)
+        let authorities = AuthorityWatch(
+            broker: broker, presence: presence, clock: clock, unixTime: unixTime, logger: logger)
         self.services = EngineServices(
             configuration: configuration,
             methods: .client,
             tokens: tokens,
-            authorizer: SpaceAuthorizer(spaces: storage),
+            authorizer: SpaceAuthorizer(
+                spaces: storage, revocations: storage, log: revocations, unixTime: unixTime),
+            revocations: revocations,
+            authorities: authorities,
             spaces: SpaceService(
-                storage: storage, broker: broker,
+                storage: storage, broker: broker, authorities: authorities,
                 pushLimits: PushLimits(recordBlobBytesMax: configuration.recordBlobBytesMax), metrics: metrics),
             broker: broker,
-            presence: PresenceRegistry(
-                broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger),
+            presence: presence,
             mailboxes: storage,
             invitations: InvitationNotifier(broker: broker, clock: clock, delay: randomness.invitationDelay),
             rateLimiter: RateLimiter(
@@ -77,12 +85,13 @@ package final class SyncEngine: Sendable {
         }
     }
 
-    /// Does what is done from time to time, until the task is cancelled: stale presence is removed, and mailboxes are told of
-    /// their invitations (docs/contract/operations.md §5). To be run once.
+    /// Does what is done from time to time, until the task is cancelled: stale presence is removed, mailboxes are told of
+    /// their invitations, and subscriptions end with their delegations (docs/contract/operations.md §5). To be run once.
     package func run() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.services.invitations.run() }
             group.addTask { await self.sweepPresence() }
+            group.addTask { await self.services.authorities.run() }
         }
     }
 

@@ -1,30 +1,62 @@
 package import Logging
 package import NIOCore
+import SyncAuth
 package import SyncProtocol
 import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// Knows every open connection of this process and which spaces it watches, and fans notifications out to them
 /// (docs/contract/wire.md §11, §12).
 ///
-/// No call waits. Decisions are made on a snapshot taken under the lock; frames are queued outside it.
+/// Nothing that sends waits. Decisions are made on a snapshot taken under the lock; frames are queued outside it. A
+/// subscription to somebody else's space rests on a delegation and ends with it: when it expires, and when it is revoked
+/// (architecture C3, C4).
 package final class Broker: Sendable {
+    private struct State {
+        var table = SubscriptionTable()
+        var flights = PublicationFlights()
+        /// Ended by time, and nobody has been told.
+        var expired: [EndedSubscription] = []
+    }
+
     // Fixed after init.
     private let connectionsPerMailboxMax: Int?
+    private let revocations: RevocationLog
+    private let unixTime: @Sendable () -> Double
     private let metrics: CoreMetrics
     private let logger: Logger
 
     // Guarded by itself.
-    private let table = Mutex(SubscriptionTable())
+    private let state = Mutex(State())
 
-    package init(connectionsPerMailboxMax: Int?, metrics: CoreMetrics, logger: Logger) {
+    /// Rings when there is something to collect, or to collect earlier than was thought.
+    let expiryAlarm = Alarm()
+
+    /// - Parameters:
+    ///   - revocations: The same log as that of the authorizer whose grants come here.
+    ///   - unixTime: Seconds since 1970.
+    package init(
+        connectionsPerMailboxMax: Int?, revocations: RevocationLog = RevocationLog(),
+        unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }, metrics: CoreMetrics,
+        logger: Logger
+    ) {
         self.connectionsPerMailboxMax = connectionsPerMailboxMax
+        self.revocations = revocations
+        self.unixTime = unixTime
         self.metrics = metrics
         self.logger = logger
     }
 
     /// - Returns: False when the mailbox has its maximum of connections already; existing ones are not evicted.
     package func register(_ subscriber: Subscriber) -> Bool {
-        let isRegistered = self.table.withLock { $0.register(subscriber, limit: self.connectionsPerMailboxMax) }
+        let isRegistered = self.state.withLock {
+            $0.table.register(subscriber, limit: self.connectionsPerMailboxMax)
+        }
         if isRegistered { self.metrics.connectionOpened() }
         return isRegistered
     }
@@ -34,30 +66,22 @@ package final class Broker: Sendable {
     /// - Returns: False when it was not registered (any more); then nothing changes.
     @discardableResult
     package func deregister(_ id: ConnectionID) -> Bool {
-        let isRemoved = self.changeTable { $0.deregister(id) }
+        let isRemoved = self.changeTable { $0.table.deregister(id) }
         if isRemoved { self.metrics.connectionClosed() }
         return isRemoved
     }
 
-    /// Every frame published after this call reaches the connection. Does nothing for one that is not registered.
-    ///
-    /// - Returns: The spaces that the connection did not watch before.
-    @discardableResult
-    package func subscribe(_ id: ConnectionID, to spaces: some Sequence<SpaceID>) -> [SpaceID] {
-        self.changeTable { $0.subscribe(id, to: spaces) }
-    }
-
     package func unsubscribe(_ id: ConnectionID, from spaces: some Sequence<SpaceID>) {
-        self.changeTable { $0.unsubscribe(id, from: spaces) }
+        self.changeTable { $0.table.unsubscribe(id, from: spaces) }
     }
 
     package func isSubscribed(_ id: ConnectionID, to space: SpaceID) -> Bool {
-        self.table.withLock { $0.isSubscribed(id, to: space) }
+        self.changeTable { $0.table.isSubscribed(id, to: space) }
     }
 
     /// True when `publish` with the same arguments would find somebody: lets a caller save the encoding.
     package func hasSubscribers(of space: SpaceID, except sender: ConnectionID?) -> Bool {
-        let subscribers = self.table.withLock { $0.subscribers(of: space) }
+        let subscribers = self.state.withLock { $0.table.subscribers(of: space) }
         return subscribers.contains { $0.id != sender }
     }
 
@@ -70,18 +94,29 @@ package final class Broker: Sendable {
     /// - Returns: The number of connections that the frame was queued on.
     @discardableResult
     package func publish(_ frame: ByteBuffer, to space: SpaceID, except sender: ConnectionID?) -> Int {
-        self.offer(frame, to: self.table.withLock { $0.subscribers(of: space) }, except: sender)
+        let (subscribers, flight) = self.changeTable { state in
+            (state.table.subscribers(of: space), state.flights.takeOff(to: space))
+        }
+        let delivered = self.offer(frame, to: subscribers, except: sender)
+        let waiting = self.state.withLock { $0.flights.land(flight) }
+        for continuation in waiting { continuation.resume() }
+        return delivered
     }
 
     /// As `publish(_:to:except:)`, to all connections of one mailbox.
     @discardableResult
     package func publish(_ frame: ByteBuffer, toMailbox deliveryKey: String) -> Int {
-        self.offer(frame, to: self.table.withLock { $0.connections(ofMailbox: deliveryKey) }, except: nil)
+        self.offer(frame, to: self.state.withLock { $0.table.connections(ofMailbox: deliveryKey) }, except: nil)
+    }
+
+    /// Queues one encoded frame on these connections, whatever they are subscribed to.
+    func send(_ frame: ByteBuffer, to subscribers: [Subscriber]) {
+        _ = self.offer(frame, to: subscribers, except: nil)
     }
 
     /// Registered connections that count against the limit of `mailbox`.
     package func connectionCount(of mailbox: MailboxKey) -> Int {
-        self.table.withLock { $0.connectionCount(ofLimitKey: mailbox.limitKey) }
+        self.state.withLock { $0.table.connectionCount(ofLimitKey: mailbox.limitKey) }
     }
 
     private func offer(_ frame: ByteBuffer, to subscribers: [Subscriber], except sender: ConnectionID?) -> Int {
@@ -102,14 +137,94 @@ package final class Broker: Sendable {
         return delivered
     }
 
-    /// Runs one change of the table and keeps the gauge of watched spaces in step.
-    private func changeTable<Result>(_ change: (inout SubscriptionTable) -> Result) -> Result {
-        let (result, difference) = self.table.withLock { table in
-            let before = table.watchedSpaces
-            let result = change(&table)
-            return (result, table.watchedSpaces - before)
+    /// Runs one change of the table, behind the end of what has expired, and keeps the gauge of watched spaces in step.
+    private func changeTable<Result>(_ change: (inout State) -> Result) -> Result {
+        let now = UInt64(max(0, self.unixTime()))
+        let (result, difference, hasExpired) = self.state.withLock { state in
+            let before = state.table.watchedSpaces
+            var hasExpired = false
+            if let next = state.table.nextExpiry, next < now {
+                let expired = state.table.endExpired(at: now)
+                state.expired += expired
+                hasExpired = !expired.isEmpty
+            }
+            let result = change(&state)
+            return (result, state.table.watchedSpaces - before, hasExpired)
         }
         if difference != 0 { self.metrics.watchedSpacesChanged(by: difference) }
+        if hasExpired { self.expiryAlarm.ring() }
         return result
     }
+}
+
+// MARK: - Subscriptions and their authority
+
+extension Broker {
+    /// What a connection wants to watch, and why it may.
+    struct Request {
+        let space: SpaceID
+        /// `nil` for the connection's personal space.
+        let delegation: VerifiedDelegation?
+        /// Taken before the delegation was checked.
+        let mark: RevocationMark
+    }
+
+    /// Every frame published after this call reaches the connection, in every space whose grant still stands: one that has
+    /// been revoked since it was given is not taken, and a revocation from now on ends the subscription. Does nothing for a
+    /// connection that is not registered.
+    ///
+    /// - Returns: Why a grant was not taken, in the order of the grants, and the spaces that the connection did not watch
+    ///   before.
+    func subscribe(
+        _ id: ConnectionID, to grants: [ReadGrant]
+    ) -> (objections: [AuthorizationError?], added: [SpaceID]) {
+        self.subscribe(id, to: grants.map { Request(space: $0.space, delegation: $0.delegation, mark: $0.mark) })
+    }
+
+    func subscribe(
+        _ id: ConnectionID, to requests: [Request]
+    ) -> (objections: [AuthorizationError?], added: [SpaceID]) {
+        let (objections, added, isSooner) = self.changeTable { state in
+            let expiryBefore = state.table.nextExpiry
+            var added: [SpaceID] = []
+            let objections = requests.map { request in
+                // Compared under the lock that a revocation takes to end subscriptions, so that none slips in behind it.
+                let objection = self.revocations.objection(to: request.delegation, since: request.mark)
+                if objection == nil, state.table.subscribe(id, to: request.space, on: request.delegation) {
+                    added.append(request.space)
+                }
+                return objection
+            }
+            let expiry = state.table.nextExpiry
+            return (objections, added, expiry.map { $0 < expiryBefore ?? .max } ?? false)
+        }
+        if isSooner { self.expiryAlarm.ring() }
+        return (objections, added)
+    }
+
+    /// Ends every subscription to `space` that rests on a chain with the token `cid`, and every lease on one. The store must
+    /// know of the revocation already.
+    ///
+    /// When this returns, no frame of the space is under way to one of them, and no grant given before lets it in again.
+    func revoke(_ cid: String, in space: SpaceID) async -> [EndedSubscription] {
+        // In this order: whoever subscribes compares under the lock that the second takes.
+        self.revocations.append(cid, in: space)
+        let ended = self.changeTable { $0.table.endSubscriptions(restingOn: cid, in: space) }
+        await withCheckedContinuation { continuation in
+            let isWaiting = self.state.withLock { $0.flights.wait(for: space, continuation) }
+            if !isWaiting { continuation.resume() }
+        }
+        return ended
+    }
+
+    /// The subscriptions that have ended by time since the last call; each is reported once.
+    func takeExpired() -> [EndedSubscription] {
+        self.changeTable { state in
+            defer { state.expired = [] }
+            return state.expired
+        }
+    }
+
+    /// The second after which some subscription may be over.
+    var nextExpiry: UInt64? { self.state.withLock { $0.table.nextExpiry } }
 }

@@ -77,9 +77,8 @@ struct RPCContext: Sendable {
         self.enqueue(result: result)
     }
 
-    /// Waits for room, then queues one chunk of a streaming request.
-    func send(_ name: ChunkName, _ data: some WireEncodable) async throws(RequestFailure) {
-        try await self.room()
+    /// Queues one chunk of a streaming request, after `room()`.
+    func enqueue(_ name: ChunkName, _ data: some WireEncodable) {
         self.session.connection.enqueue(FrameEncoder.chunk(id: self.requestID, name: name, data: data))
     }
 

@@ -93,9 +93,7 @@ extension SpaceService {
     ) async throws(StorageError) {
         try await self.createOnFirstContact(grant.space, by: grant.creator)
         try await self.storage.revoke(cid, in: grant.space)
-        let notification = RevokedNotification(space: grant.space)
-        self.broker.publish(
-            FrameEncoder.notification(method: .revoked, params: notification), to: grant.space, except: sender)
+        await self.authorities.revoked(cid, in: grant.space, by: sender)
     }
 
     /// Does nothing without a creator, whose personal space it is.

@@ -6,12 +6,17 @@ package import SyncStorage
 package struct SpaceService: Sendable {
     let storage: any Storage
     let broker: Broker
+    let authorities: AuthorityWatch
     let pushLimits: PushLimits
     let metrics: CoreMetrics
 
-    package init(storage: any Storage, broker: Broker, pushLimits: PushLimits, metrics: CoreMetrics) {
+    init(
+        storage: any Storage, broker: Broker, authorities: AuthorityWatch, pushLimits: PushLimits,
+        metrics: CoreMetrics
+    ) {
         self.storage = storage
         self.broker = broker
+        self.authorities = authorities
         self.pushLimits = pushLimits
         self.metrics = metrics
     }

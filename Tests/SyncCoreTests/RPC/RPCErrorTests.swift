@@ -30,7 +30,7 @@ struct RPCErrorTests {
 
     @Test("C9: refused is forbidden, undecided is internal")
     func authorization() {
-        #expect(RPCError(AuthorizationError.refused) == RPCError(.forbidden, "forbidden"))
+        #expect(RPCError(AuthorizationError.refused(.noDelegation)) == RPCError(.forbidden, "forbidden"))
         #expect(
             RPCError(AuthorizationError.undecided(.unavailable)) == RPCError(.internal, "internal", cause: .unavailable)
         )

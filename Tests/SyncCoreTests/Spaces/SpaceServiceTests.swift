@@ -41,8 +41,9 @@ struct SpaceServiceTests {
             #expect(broker.register(watcher))
             broker.subscribe(watcher.id, to: [alice.space])
             let service = SpaceService(
-                storage: database.storage, broker: broker, pushLimits: PushLimits(), metrics: metrics)
-            let grant = try await SpaceAuthorizer(spaces: database.storage)
+                storage: database.storage, broker: broker, authorities: .idle(broker), pushLimits: PushLimits(),
+                metrics: metrics)
+            let grant = try await SpaceAuthorizer(spaces: database.storage, revocations: database.storage)
                 .authorizeWrite(alice, to: alice.space, ucan: "")
 
             let pushes = 100
@@ -58,39 +59,4 @@ struct SpaceServiceTests {
             #expect(events.all == (1...Int64(pushes)).flatMap { [.answered($0), .announced($0)] })
         }
     }
-}
-
-/// What happened, in order.
-private final class EventLog<Event: Sendable>: Sendable {
-    private let events = Mutex<[Event]>([])
-
-    var all: [Event] { self.events.withLock { $0 } }
-
-    func append(_ event: Event) { self.events.withLock { $0.append(event) } }
-}
-
-/// A connection that only tells which notifications it is offered.
-private final class ProbeConnection: FrameConnection {
-    private let onOffer: @Sendable (ByteBuffer) -> Void
-
-    init(onOffer: @escaping @Sendable (ByteBuffer) -> Void) { self.onOffer = onOffer }
-
-    func receive() async -> ReceivedMessage { .ended(.failed) }
-
-    func offer(_ frame: ByteBuffer) -> OfferResult {
-        self.onOffer(frame)
-        return .queued
-    }
-
-    func enqueue(_ frame: ByteBuffer) {}
-
-    func room() async throws(ConnectionEnded) {}
-
-    func close(_ frame: CloseFrame) {}
-
-    func closeDiscardingQueue(_ frame: CloseFrame) {}
-
-    func closeEcho() {}
-
-    func waitUntilClosed() async {}
 }

@@ -3,15 +3,21 @@ import SyncProtocol
 import SyncStorage
 import Synchronization
 
-/// A real storage that runs a piece of the test between the reading of space rows and their use.
+/// A real storage that runs a piece of the test between the reading of rows and their use.
 final class HookedStorage: Storage {
     private let storage: any Storage
     private let hook = Mutex<(@Sendable () async -> Void)?>(nil)
+    private let revocationHook = Mutex<(@Sendable () async -> Void)?>(nil)
 
     init(_ storage: any Storage) { self.storage = storage }
 
     /// Runs `hook` once, after the next `spaces` has read and before it returns.
     func afterReadingSpaces(_ hook: @escaping @Sendable () async -> Void) { self.hook.withLock { $0 = hook } }
+
+    /// Runs `hook` once, after the next look for revocations and before its answer.
+    func afterLookingForRevocations(_ hook: @escaping @Sendable () async -> Void) {
+        self.revocationHook.withLock { $0 = hook }
+    }
 
     func spaces(_ ids: [SpaceID]) async throws(StorageError) -> [SpaceID: Space] {
         let spaces = try await self.storage.spaces(ids)
@@ -62,7 +68,9 @@ final class HookedStorage: Storage {
     }
 
     func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool {
-        try await self.storage.isAnyRevoked(of: cids, in: space)
+        let isRevoked = try await self.storage.isAnyRevoked(of: cids, in: space)
+        await self.revocationHook.withLock { $0.take() }?()
+        return isRevoked
     }
 
     func createInvitation(in mailbox: String, payload: String) async throws(StorageError) -> Invitation {

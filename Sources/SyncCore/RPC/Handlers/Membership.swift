@@ -83,7 +83,7 @@ func listMembers(_ params: MembershipListParams, _ context: RPCContext) async th
     guard FrameEncoder.responseSize(id: context.requestID, result: result) <= Limits.messageBytesMax else {
         throw .refused(.membershipLogTooLarge)
     }
-    try await context.respond(result)
+    try await context.respond(result, under: grant)
     return RPCReport(outcome: .ok, space: grant.space)
 }
 

@@ -25,7 +25,24 @@ private struct PullStream {
     /// Chunks sent for this request, over all spaces.
     var chunks: Int64 = 0
 
+    /// The right to go on with the space at hand; `nil` for the caller's own, which nobody can take away.
+    private var lease: AuthorityLease?
+
+    init(context: RPCContext) { self.context = context }
+
     mutating func serve(_ entry: PullParams.Entry, _ grant: ReadGrant) async throws(RequestFailure) {
+        let revocations = self.context.services.revocations
+        if let delegation = grant.delegation {
+            do {
+                self.lease = try revocations.lease(delegation, since: grant.mark)
+            } catch {
+                return self.context.logInternal(self.context.refusal(error, of: grant.space), space: grant.space)
+            }
+        }
+        defer {
+            if let lease = self.lease { revocations.end(lease) }
+            self.lease = nil
+        }
         let chunksBefore = self.chunks
         do {
             try await self.context.services.spaces.withPull(grant, since: entry.since) { snapshot in
@@ -94,7 +111,15 @@ private struct PullStream {
     }
 
     private mutating func send(_ name: ChunkName, _ data: some WireEncodable) async throws(RequestFailure) {
-        try await self.context.send(name, data)
+        try await self.context.room()
+        // Nothing of a space reaches a connection after the revoker has its answer. A cut pull is no result: the client must
+        // not take what it got for the whole.
+        guard let lease = self.lease else {
+            self.context.enqueue(name, data)
+            self.chunks += 1
+            return
+        }
+        guard lease.perform({ self.context.enqueue(name, data) }) else { throw .refused(.forbidden) }
         self.chunks += 1
     }
 }

@@ -14,14 +14,19 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
 
     // Registered before the cursors are read, so that a write falls into the answer or into a notification, never between.
     let grants = decisions.compactMap { try? $0.get() }
-    let added = Set(context.services.broker.subscribe(context.connectionID, to: grants.map(\.space)))
-    let states = await context.services.spaces.states(of: grants)
+    let (objections, added) = context.services.broker.subscribe(context.connectionID, to: grants)
+    var objection = objections.makeIterator()
+    decisions = decisions.map { decision in
+        decision.flatMap { grant in
+            (objection.next() ?? nil).map { .failure(context.refusal($0, of: grant.space)) } ?? .success(grant)
+        }
+    }
+    let states = await context.services.spaces.states(of: decisions.compactMap { try? $0.get() })
 
     var result = SubscribeResult(spaces: [])
     var peers: [(index: Int, space: SpaceID)] = []
     for (entry, decision) in zip(params.spaces, decisions) {
-        switch decision.flatMap({ grant in (states[grant.space] ?? .failure(.spaceNotFound)).mapError(RPCError.init) })
-        {
+        switch decision.flatMap({ context.stateIfSubscribed($0, states) }) {
         case .success(let space):
             result.spaces.append(
                 .init(
@@ -33,8 +38,8 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
             result.errors.append(.init(space: entry.id, error: error.code))
         }
     }
-    let failed = states.filter { if case .failure = $0.value { added.contains($0.key) } else { false } }
-    context.services.broker.unsubscribe(context.connectionID, from: failed.keys)
+    let failed = added.filter { if case .failure = states[$0] { true } else { false } }
+    context.services.broker.unsubscribe(context.connectionID, from: failed)
 
     context.addPeers(to: &result, peers)
     try await context.respond(result)
@@ -42,6 +47,16 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
 }
 
 extension RPCContext {
+    /// What the answer says of a space. A delegation that was revoked while the row was read has ended the subscription.
+    fileprivate func stateIfSubscribed(
+        _ grant: ReadGrant, _ states: [SpaceID: Result<Space, StorageError>]
+    ) -> Result<Space, RPCError> {
+        let state = (states[grant.space] ?? .failure(.spaceNotFound)).mapError { RPCError($0) }
+        guard case .success = state else { return state }
+        let objection = self.services.revocations.objection(to: grant.delegation, since: grant.mark)
+        return objection.map { .failure(self.refusal($0, of: grant.space)) } ?? state
+    }
+
     /// Tells who is present, for as many of the spaces as fit into one message: the last ones go without
     /// (docs/contract/rpc.md §2.6).
     ///
@@ -65,26 +80,4 @@ func unsubscribe(_ params: UnsubscribeParams, _ context: RPCContext) {
     let spaces = params.spaces.compactMap(SpaceID.init(wireText:))
     context.services.broker.unsubscribe(context.connectionID, from: spaces)
     for space in spaces { context.services.presence.subscriptionEnded(context.connectionID, to: space) }
-}
-
-extension RPCContext {
-    /// The first two steps of every request on a space for reading: its id, then the caller's right.
-    func authorizeRead(of space: String, ucan: String) async -> Result<ReadGrant, RPCError> {
-        guard let space = SpaceID(wireText: space) else { return .failure(.invalidSpaceID) }
-        do {
-            return .success(try await self.services.authorizer.authorizeRead(self.principal, of: space, ucan: ucan))
-        } catch {
-            return .failure(RPCError(error))
-        }
-    }
-
-    /// As `authorizeRead`, for writing.
-    func authorizeWrite(to space: String, ucan: String) async -> Result<WriteGrant, RPCError> {
-        guard let space = SpaceID(wireText: space) else { return .failure(.invalidSpaceID) }
-        do {
-            return .success(try await self.services.authorizer.authorizeWrite(self.principal, to: space, ucan: ucan))
-        } catch {
-            return .failure(RPCError(error))
-        }
-    }
 }

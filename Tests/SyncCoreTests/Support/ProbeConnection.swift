@@ -1,0 +1,38 @@
+import NIOCore
+import SyncProtocol
+import Synchronization
+
+/// What happened, in order.
+final class EventLog<Event: Sendable>: Sendable {
+    private let events = Mutex<[Event]>([])
+
+    var all: [Event] { self.events.withLock { $0 } }
+
+    func append(_ event: Event) { self.events.withLock { $0.append(event) } }
+}
+
+/// A connection that only tells which notifications it is offered.
+final class ProbeConnection: FrameConnection {
+    private let onOffer: @Sendable (ByteBuffer) -> Void
+
+    init(onOffer: @escaping @Sendable (ByteBuffer) -> Void) { self.onOffer = onOffer }
+
+    func receive() async -> ReceivedMessage { .ended(.failed) }
+
+    func offer(_ frame: ByteBuffer) -> OfferResult {
+        self.onOffer(frame)
+        return .queued
+    }
+
+    func enqueue(_ frame: ByteBuffer) {}
+
+    func room() async throws(ConnectionEnded) {}
+
+    func close(_ frame: CloseFrame) {}
+
+    func closeDiscardingQueue(_ frame: CloseFrame) {}
+
+    func closeEcho() {}
+
+    func waitUntilClosed() async {}
+}
