@@ -55,6 +55,9 @@ package protocol Storage: SpaceStore, RecordStore, MembershipStore, InvitationSt
 
     var statistics: StorageStatistics { get }
 
+    /// How other processes on the same database are told and heard; `nil` when there can be none.
+    var changeFeed: (any ChangeFeed)? { get }
+
     /// Ends pulls, lets queued pushes finish, closes every connection. Later calls throw `.unavailable`.
     func close() async
 }

@@ -36,6 +36,18 @@ enum PostgresLimits {
     /// Rows of a pull that go to its consumer together, when as many have come: enough of them, or bytes.
     static let streamedChunkRows = 64
     static let streamedChunkBytes = 65_536
+    /// Spaces whose announcements are kept while they cannot go out; beyond them the others are told that anything may have
+    /// changed.
+    static let announcedSpacesMax = 10_000
+    /// Between two announcements: what comes meanwhile goes together.
+    static let feedPause: Duration = .milliseconds(5)
+    /// How often the connection that listens is used at least.
+    static let feedHeartbeat: Duration = .seconds(15)
+    /// Time to say the last things when the process ends.
+    static let feedGoodbyeLimit: Duration = .seconds(2)
+    /// Between two attempts to listen, the first and the longest.
+    static let feedDelayMin: Duration = .milliseconds(50)
+    static let feedDelayMax: Duration = .seconds(2)
     /// Time between two lines of log about one outage.
     static let outageLogInterval: Duration = .seconds(10)
     /// Time that a migration step may take.

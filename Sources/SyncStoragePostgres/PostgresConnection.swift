@@ -16,6 +16,13 @@ struct PostgresStatement: Sendable {
     var resultsAreText = false
 }
 
+/// Hears of notifications on one connection. Called on the event thread; must not block.
+struct PostgresListener: Sendable {
+    var received: @Sendable (_ payload: String) -> Void
+    /// The connection is over, or was never made. May be called more than once.
+    var ended: @Sendable () -> Void
+}
+
 /// One connection, used by one caller at a time: whoever has it from the pool.
 ///
 /// `@unchecked Sendable`: everything but `thread`, `notices` and `usable` is used on the event thread alone. A statement that
@@ -25,6 +32,7 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     // Fixed after init.
     let thread: EventThread
     private let notices: PostgresNotices
+    private let listener: PostgresListener?
 
     // Guarded by itself.
     private let usable = Atomic(false)
@@ -42,33 +50,37 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         let done: (Result<Void, StorageError>) -> Void
     }
 
-    private init(thread: EventThread, notices: PostgresNotices) {
+    private init(thread: EventThread, notices: PostgresNotices, listener: PostgresListener?) {
         self.thread = thread
         self.notices = notices
+        self.listener = listener
     }
 
     /// - Parameters:
     ///   - settings: Run first, if given.
     ///   - log: Takes the reason of a failure, without the URL.
     ///   - notice: Takes what the server remarks.
+    ///   - listener: Hears of the channels that the session listens to.
     /// - Throws: `.unavailable` when there is no connection within the limit. `.database` when the URL cannot be understood.
     static func connect(
         to url: String, on thread: EventThread, within limit: Duration, settings: PostgresStatement? = nil,
-        log: @escaping @Sendable (String) -> Void, notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }
+        log: @escaping @Sendable (String) -> Void, notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in },
+        listener: PostgresListener? = nil
     ) async throws(StorageError) -> PostgresConnection {
         guard let connector = PostgresConnector(url: url) else {
             throw .database(detail: "the connection URL is malformed")
         }
         return try await Self.connect(
-            with: connector, on: thread, within: limit, settings: settings, log: log, notice: notice)
+            with: connector, on: thread, within: limit, settings: settings, log: log, notice: notice,
+            listener: listener)
     }
 
     static func connect(
         with connector: PostgresConnector, on thread: EventThread, within limit: Duration,
         settings: PostgresStatement? = nil, log: @escaping @Sendable (String) -> Void,
-        notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }
+        notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }, listener: PostgresListener? = nil
     ) async throws(StorageError) -> PostgresConnection {
-        let connection = PostgresConnection(thread: thread, notices: PostgresNotices(notice))
+        let connection = PostgresConnection(thread: thread, notices: PostgresNotices(notice), listener: listener)
         let result: Result<Void, StorageError> = await withCheckedContinuation { continuation in
             let isRunning = thread.submit {
                 connection.start(connector, within: limit, log: log) { continuation.resume(returning: $0) }
@@ -200,10 +212,9 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
             guard PQconsumeInput(handle) == 1 else { return self.fail() }
             let before = self.request?.resultsTaken ?? 0
             self.advance()
-            guard let request = self.request, self.handle != nil, PQsslInUse(handle) == 1, !request.isStopped else {
-                return
-            }
-            idle = request.resultsTaken == before ? idle + 1 : 0
+            let expectsMore = self.request.map { !$0.isStopped } ?? (self.listener != nil)
+            guard expectsMore, self.handle != nil, PQsslInUse(handle) == 1 else { return }
+            idle = self.request?.resultsTaken ?? 0 == before ? idle + 1 : 0
             if idle == Self.idleReadsMax { return }
         }
     }
@@ -213,6 +224,15 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
 
     /// Sends what is left to send, takes what has come.
     private func advance() {
+        self.advanceRequest()
+        guard let listener = self.listener, let handle = self.handle else { return }
+        while let notification = PQnotifies(handle) {
+            defer { PQfreemem(notification) }
+            listener.received(String(cString: notification.pointee.extra))
+        }
+    }
+
+    private func advanceRequest() {
         guard let handle = self.handle else { return }
         let flushed = PQflush(handle)
         guard flushed >= 0 else { return self.fail() }
@@ -263,5 +283,6 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
             self.cancelTimer(of: request)
             request.fail(.unavailable)
         }
+        self.listener?.ended()
     }
 }

@@ -26,7 +26,7 @@ final class PostgresPool: Sendable {
     }
 
     // Fixed after init.
-    private let configuration: PostgresConfiguration
+    let configuration: PostgresConfiguration
     private let thread: EventThread
     private let logger: Logger
 

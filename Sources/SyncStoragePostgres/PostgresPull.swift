@@ -9,29 +9,40 @@ extension PostgresStorage {
         of space: SpaceID, since: Int64, _ body: (any PullSnapshot) async throws -> Result
     ) async throws -> Result {
         try await self.pool.withPullConnection { connection in
-            let limit = self.configuration.waitLimit
-            let opened: PullOpening
-            do {
-                let rows = try await connection.execute(PullQuery.open(space, since: since), within: limit)
-                opened = try PullOpening(rows)
-            } catch let error as PostgresFailure {
-                throw error.storageError
-            } catch let error as StorageError {
-                _ = try? await connection.execute([PullQuery.rollback], within: limit)
-                throw error
-            }
-            let stream = RowStream()
-            connection.stream(
-                PullQuery.rows(of: space, since: since, recordsOnly: opened.hasRecordsOnly), to: stream, within: limit)
-            let snapshot = PostgresPull(meta: opened.meta, pool: self.pool, connection: connection, stream: stream)
-            do {
-                let result = try await body(snapshot)
-                await self.finish(snapshot, connection)
-                return result
-            } catch {
-                await self.finish(snapshot, connection)
-                throw error
-            }
+            try await self.pool.pull(space, since: since, on: connection, body)
+        }
+    }
+}
+
+extension PostgresPool {
+    /// - Parameter through: The last cursor to read; `nil`: all there are, without tombstones if `since` is 0.
+    func pull<Result: Sendable>(
+        _ space: SpaceID, since: Int64, through: Int64? = nil, on connection: PostgresConnection,
+        _ body: (any PullSnapshot) async throws -> Result
+    ) async throws -> Result {
+        let limit = self.configuration.waitLimit
+        let opened: PullOpening
+        do {
+            let rows = try await connection.execute(PullQuery.open(space, since: since), within: limit)
+            opened = try PullOpening(rows)
+        } catch let error as PostgresFailure {
+            throw error.storageError
+        } catch let error as StorageError {
+            _ = try? await connection.execute([PullQuery.rollback], within: limit)
+            throw error
+        }
+        let stream = RowStream()
+        let statement = PullQuery.rows(
+            of: space, since: since, through: through, recordsOnly: opened.hasRecordsOnly)
+        connection.stream(statement, to: stream, within: limit)
+        let snapshot = PostgresPull(meta: opened.meta, pool: self, connection: connection, stream: stream)
+        do {
+            let result = try await body(snapshot)
+            await self.finish(snapshot, connection)
+            return result
+        } catch {
+            await self.finish(snapshot, connection)
+            throw error
         }
     }
 
@@ -85,13 +96,31 @@ enum PullQuery {
     }
 
     /// Columns: kind, cursor, id, two byte strings, deleted; of members and files the rest.
-    static func rows(of space: SpaceID, since: Int64, recordsOnly: Bool) -> PostgresStatement {
-        let live = since == 0
+    static func rows(
+        of space: SpaceID, since: Int64, through: Int64? = nil, recordsOnly: Bool
+    ) -> PostgresStatement {
+        let range: Range = through != nil ? .between : since == 0 ? .live : .changed
         let kind = recordsOnly ? "records" : "all"
         return PostgresStatement(
-            name: "pull_\(kind)_\(live ? "live" : "changed")",
-            sql: recordsOnly ? Self.records(live: live) : Self.all(live: live),
-            parameters: [PostgresValue.id(space), PostgresValue.int8(since)])
+            name: "pull_\(kind)_\(range)", sql: recordsOnly ? Self.records(range) : Self.all(range),
+            parameters: [PostgresValue.id(space), PostgresValue.int8(since)]
+                + (through.map { [PostgresValue.int8($0)] } ?? []))
+    }
+
+    private enum Range {
+        case live, changed, between
+
+        /// Tombstones say nothing to who starts from nothing.
+        var condition: String {
+            switch self {
+            case .live: "space_id = $1::uuid AND cursor > $2::int8 AND NOT deleted"
+            case .changed, .between: self.memberCondition
+            }
+        }
+
+        var memberCondition: String {
+            "space_id = $1::uuid AND cursor > $2::int8" + (self == .between ? " AND cursor <= $3::int8" : "")
+        }
     }
 
     enum Kind: Int32 {
@@ -100,28 +129,28 @@ enum PullQuery {
         case file = 2
     }
 
-    private static func records(live: Bool) -> String {
+    private static func records(_ range: Range) -> String {
         """
         SELECT 0 AS kind, cursor, id, blob AS bytes_1, wrapped_dek AS bytes_2, deleted,
             NULL::uuid AS record_id, NULL::int8 AS size, NULL::int4 AS chain_seq, NULL::bytea AS bytes_3
-        FROM records WHERE space_id = $1::uuid AND cursor > $2::int8\(live ? " AND NOT deleted" : "")
+        FROM records WHERE \(range.condition)
         ORDER BY cursor, id
         """
     }
 
     /// Each part is in order by itself, so that all can be merged. The id of a member is null, in words that PostgreSQL does
     /// not see through: a constant would be left out of the order of its part, and the part be sorted again.
-    private static func all(live: Bool) -> String {
+    private static func all(_ range: Range) -> String {
         """
-        (\(Self.records(live: live)))
+        (\(Self.records(range)))
         UNION ALL
         (SELECT 1, cursor, CASE WHEN chain_seq < 0 THEN space_id END AS id, entry_hash, prev_hash, false,
             NULL::uuid, NULL::int8, chain_seq, payload
-        FROM members WHERE space_id = $1::uuid AND cursor > $2::int8
+        FROM members WHERE \(range.memberCondition)
         ORDER BY cursor, id)
         UNION ALL
         (SELECT 2, cursor, id, NULL::bytea, wrapped_dek, deleted, record_id, size, NULL::int4, NULL::bytea
-        FROM files WHERE space_id = $1::uuid AND cursor > $2::int8\(live ? " AND NOT deleted" : "")
+        FROM files WHERE \(range.condition)
         ORDER BY cursor, id)
         ORDER BY cursor, id
         """

@@ -24,6 +24,17 @@ extension PostgresStatement {
         return PostgresStatement(sql: "SELECT " + calls.joined(separator: ", "), resultsAreText: true)
     }
 
+    /// For the connection that tells and hears of changes. An announcement needs no disk: who misses it, catches up.
+    static func feedSettings(waitLimit: Duration) -> PostgresStatement {
+        PostgresStatement(
+            sql: """
+                SELECT set_config('synchronous_commit', 'off', false),
+                    set_config('statement_timeout', '\(Self.milliseconds(waitLimit * 9 / 10))ms', false),
+                    set_config('default_transaction_read_only', 'off', false),
+                    set_config('tcp_keepalives_idle', '60', false)
+                """, resultsAreText: true)
+    }
+
     /// Zero would mean no limit.
     private static func milliseconds(_ duration: Duration) -> Int64 { max(1, Int64(duration / .milliseconds(1))) }
 }

@@ -11,6 +11,8 @@ package final class PostgresStorage: Storage {
     let configuration: PostgresConfiguration
     let logger: Logger
 
+    private let feed: PostgresChangeFeed
+
     // Guarded by itself.
     let pushes: Mutex<PushState>
 
@@ -34,7 +36,9 @@ package final class PostgresStorage: Storage {
     private init(_ configuration: PostgresConfiguration, thread: EventThread, logger: Logger) {
         self.configuration = configuration
         self.logger = logger
-        self.pool = PostgresPool(configuration, thread: thread, logger: logger)
+        let pool = PostgresPool(configuration, thread: thread, logger: logger)
+        self.pool = pool
+        self.feed = PostgresChangeFeed(pool: pool, thread: thread, logger: logger)
         self.pushes = Mutex(PushState(writers: Self.writers(of: configuration.poolSize)))
     }
 
@@ -78,6 +82,8 @@ package final class PostgresStorage: Storage {
             }
         }
     }
+
+    package var changeFeed: (any ChangeFeed)? { self.feed }
 
     package func ping() async throws(StorageError) {
         _ = try await self.run(PostgresStatement(name: "ping", sql: "SELECT 1"))
