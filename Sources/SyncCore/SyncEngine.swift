@@ -37,6 +37,7 @@ package final class SyncEngine: Sendable {
         let broker = Broker(
             connectionsPerMailboxMax: configuration.connectionsPerMailboxMax, revocations: revocations,
             unixTime: unixTime, metrics: metrics, logger: logger)
+        let relay = ChangeRelay(storage: storage, broker: broker, clock: clock, logger: logger)
         let presence = PresenceRegistry(
             broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger)
         let authorities = AuthorityWatch(
@@ -50,7 +51,7 @@ package final class SyncEngine: Sendable {
             revocations: revocations,
             authorities: authorities,
             spaces: SpaceService(
-                storage: storage, broker: broker, authorities: authorities,
+                storage: storage, broker: broker, relay: relay, authorities: authorities,
                 pushLimits: PushLimits(recordBlobBytesMax: configuration.recordBlobBytesMax), metrics: metrics),
             broker: broker,
             presence: presence,
@@ -86,9 +87,11 @@ package final class SyncEngine: Sendable {
     }
 
     /// Does what is done from time to time, until the task is cancelled: stale presence is removed, mailboxes are told of
-    /// their invitations, and subscriptions end with their delegations (docs/contract/operations.md §5). To be run once.
+    /// their invitations, subscriptions end with their delegations, and subscribers hear of the changes of other server
+    /// processes (docs/contract/operations.md §5). To be run once.
     package func run() async {
         await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.services.spaces.relay.run() }
             group.addTask { await self.services.invitations.run() }
             group.addTask { await self.sweepPresence() }
             group.addTask { await self.services.authorities.run() }

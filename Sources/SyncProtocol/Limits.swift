@@ -58,6 +58,18 @@ public enum Limits {
     /// Time between two looks for stale presence.
     public static let presenceSweepInterval: Duration = .seconds(15)
 
+    /// Cursors of other server processes that are read for the subscribers of a space; beyond them these are told to pull
+    /// (docs/decisions/0012).
+    public static let relayedCursorsMax: Int64 = 64
+
+    /// Notifications of a space that wait for those of other server processes, and their bytes; then the subscribers are
+    /// told to pull.
+    public static let relayedNoticesMax = 256
+    public static let relayedBytesMax = 4_194_304
+
+    /// Time between two comparisons of all watched spaces with the database, for what no other process has told.
+    public static let relayCatchUpInterval: Duration = .seconds(60)
+
     /// Bytes of one event; more is ignored (docs/contract/rpc.md §13).
     public static let eventBytesMax = 4_096
 

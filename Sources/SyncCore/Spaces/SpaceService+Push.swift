@@ -24,15 +24,17 @@ extension SpaceService {
         } catch {
             return answer(.failure(error))
         }
-        await self.storage.push(push) { result in
-            switch result {
-            case .success(.accepted(let receipt)):
-                answer(.success(receipt.cursor))
-                self.announce(push, receipt, from: sender)
-            case .success(.conflict):
-                answer(.failure(RPCError(.conflict, "conflict")))
-            case .failure(let error):
-                answer(.failure(RPCError(error)))
+        await self.relay.write(to: push.space) {
+            await self.storage.push(push) { result in
+                switch result {
+                case .success(.accepted(let receipt)):
+                    answer(.success(receipt.cursor))
+                    self.announce(push, receipt, from: sender)
+                case .success(.conflict):
+                    answer(.failure(RPCError(.conflict, "conflict")))
+                case .failure(let error):
+                    answer(.failure(RPCError(error)))
+                }
             }
         }
     }
@@ -60,9 +62,9 @@ extension SpaceService {
         let changes = push.changes.changes
         guard !changes.isEmpty else { return }
         self.metrics.pushed(records: changes.count)
-        guard self.broker.hasSubscribers(of: push.space, except: sender) else { return }
-        let frame = FrameEncoder.sync(SyncNotification(space: push.space, changes: changes, receipt: receipt))
-        self.broker.publish(frame, to: push.space, except: sender)
+        self.relay.committed(push.space, at: receipt.cursor, from: sender) {
+            FrameEncoder.sync(SyncNotification(space: push.space, changes: changes, receipt: receipt))
+        }
     }
 }
 

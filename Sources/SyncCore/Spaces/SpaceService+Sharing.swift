@@ -31,28 +31,30 @@ extension SpaceService {
             space: grant.space, expectedVersion: params.expectedVersion,
             previousHash: params.previousHash ?? ByteBuffer(), entryHash: params.entryHash, payload: params.payload,
             creator: grant.creator)
-        await self.storage.appendMember(append) { result in
-            switch result {
-            case .success(let receipt):
-                answer(.success(receipt))
-                self.announce(append, receipt, from: sender)
-            case .failure(let error):
-                answer(.failure(RPCError(error)))
+        await self.relay.write(to: append.space) {
+            await self.storage.appendMember(append) { result in
+                switch result {
+                case .success(let receipt):
+                    answer(.success(receipt))
+                    self.announce(append, receipt, from: sender)
+                case .failure(let error):
+                    answer(.failure(RPCError(error)))
+                }
             }
         }
     }
 
     private func announce(_ append: MemberAppend, _ receipt: MemberReceipt, from sender: ConnectionID) {
-        guard self.broker.hasSubscribers(of: append.space, except: sender) else { return }
-        let notification = MembershipNotification(
-            space: append.space, cursor: receipt.cursor,
-            entries: [
-                MembershipEntry(
-                    chainSequence: receipt.chainSequence, previousHash: append.previousHash.nilIfEmpty,
-                    entryHash: append.entryHash, payload: append.payload)
-            ])
-        self.broker.publish(
-            FrameEncoder.notification(method: .membership, params: notification), to: append.space, except: sender)
+        self.relay.committed(append.space, at: receipt.cursor, from: sender) {
+            let notification = MembershipNotification(
+                space: append.space, cursor: receipt.cursor,
+                entries: [
+                    MembershipEntry(
+                        chainSequence: receipt.chainSequence, previousHash: append.previousHash.nilIfEmpty,
+                        entryHash: append.entryHash, payload: append.payload)
+                ])
+            return FrameEncoder.notification(method: .membership, params: notification)
+        }
     }
 
     /// The membership log behind `since`, and its version, from one snapshot. The caller's personal space is created on

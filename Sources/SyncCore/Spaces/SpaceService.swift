@@ -6,16 +6,18 @@ package import SyncStorage
 package struct SpaceService: Sendable {
     let storage: any Storage
     let broker: Broker
+    let relay: ChangeRelay
     let authorities: AuthorityWatch
     let pushLimits: PushLimits
     let metrics: CoreMetrics
 
     init(
-        storage: any Storage, broker: Broker, authorities: AuthorityWatch, pushLimits: PushLimits,
-        metrics: CoreMetrics
+        storage: any Storage, broker: Broker, relay: ChangeRelay, authorities: AuthorityWatch,
+        pushLimits: PushLimits, metrics: CoreMetrics
     ) {
         self.storage = storage
         self.broker = broker
+        self.relay = relay
         self.authorities = authorities
         self.pushLimits = pushLimits
         self.metrics = metrics

@@ -41,8 +41,10 @@ struct SpaceServiceTests {
             #expect(broker.register(watcher))
             broker.subscribe(watcher.id, to: [alice.space])
             let service = SpaceService(
-                storage: database.storage, broker: broker, authorities: .idle(broker), pushLimits: PushLimits(),
-                metrics: metrics)
+                storage: database.storage, broker: broker,
+                relay: ChangeRelay(
+                    storage: database.storage, broker: broker, clock: ContinuousClock(), logger: Logger(label: "test")),
+                authorities: .idle(broker), pushLimits: PushLimits(), metrics: metrics)
             let grant = try await SpaceAuthorizer(spaces: database.storage, revocations: database.storage)
                 .authorizeWrite(alice, to: alice.space, ucan: "")
 

@@ -14,6 +14,9 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
 
     // Registered before the cursors are read, so that a write falls into the answer or into a notification, never between.
     let grants = decisions.compactMap { try? $0.get() }
+    let relay = context.services.spaces.relay
+    let spaces = Set(grants.map(\.space))
+    relay.openingBegins(spaces)
     let (objections, added) = context.services.broker.subscribe(context.connectionID, to: grants)
     var objection = objections.makeIterator()
     decisions = decisions.map { decision in
@@ -40,6 +43,7 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
     }
     let failed = added.filter { if case .failure = states[$0] { true } else { false } }
     context.services.broker.unsubscribe(context.connectionID, from: failed)
+    relay.openingEnds(spaces, at: states.compactMapValues { try? $0.get().cursor })
 
     context.addPeers(to: &result, peers)
     try await context.respond(result)

@@ -1,0 +1,300 @@
+package import Logging
+package import NIOCore
+package import SyncProtocol
+package import SyncStorage
+import Synchronization
+
+/// Puts the notifications of this process and the changes of other ones into the order of each space's cursor, each told
+/// once (docs/decisions/0012).
+///
+/// Without a feed, or while `run` does not, it publishes what it is given at once.
+package final class ChangeRelay: Sendable {
+    private enum Job: Sendable {
+        /// Has work; nobody else works at it.
+        case space(SpaceID)
+        case catchUp
+    }
+
+    private struct State {
+        var isRunning = false
+        var sequences: [SpaceID: SpaceSequence] = [:]
+        var isCatchingUp = false
+    }
+
+    // Fixed after init.
+    private let storage: any Storage
+    private let feed: (any ChangeFeed)?
+    private let broker: Broker
+    private let clock: any Clock<Duration>
+    private let logger: Logger
+    private let (jobs, queue) = AsyncStream.makeStream(of: Job.self)
+
+    // Guarded by itself.
+    private let state = Mutex(State())
+
+    /// Spaces that are worked at together.
+    private static let workersMax = 4
+    /// Before what failed is tried again.
+    private static let pause: Duration = .seconds(1)
+    private static let spacesPerQuery = 500
+
+    package init(storage: any Storage, broker: Broker, clock: any Clock<Duration>, logger: Logger) {
+        self.storage = storage
+        self.feed = storage.changeFeed
+        self.broker = broker
+        self.clock = clock
+        self.logger = logger
+    }
+
+    // MARK: - Writes of this process
+
+    /// Runs a write that may move the cursor of `space`, and reports so with `committed` before it returns.
+    package func write(to space: SpaceID, _ body: () async -> Void) async {
+        guard self.feed != nil else { return await body() }
+        self.state.withLock { $0.sequences[space, default: SpaceSequence()].writeBegins() }
+        await body()
+        let startsWork = self.state.withLock { state in
+            let startsWork = state.sequences[space]?.writeEnds() ?? false
+            if let sequence = state.sequences[space], sequence.isIdle, sequence.told == nil {
+                state.sequences[space] = nil
+            }
+            return startsWork && state.isRunning
+        }
+        if startsWork { self.queue.yield(.space(space)) }
+    }
+
+    /// Tells subscribers of a commit, and the other processes. Called in cursor order for each space; does not wait.
+    ///
+    /// - Parameters:
+    ///   - sender: Gets nothing.
+    ///   - frame: Made when there is somebody to get it.
+    package func committed(
+        _ space: SpaceID, at cursor: Int64, from sender: ConnectionID?, _ frame: () -> ByteBuffer
+    ) {
+        let hasSubscribers = self.broker.hasSubscribers(of: space, except: sender)
+        guard let feed = self.feed else {
+            if hasSubscribers { self.broker.publish(frame(), to: space, except: sender) }
+            return
+        }
+        feed.announce(space, at: cursor)
+        let content: SpaceSequence.Notice.Content = hasSubscribers ? .frame(frame()) : .nothing
+        let notice = SpaceSequence.Notice(cursor: cursor, content: content, sender: sender)
+        let commit = self.state.withLock { state -> SpaceSequence.Commit in
+            guard state.isRunning else {
+                state.sequences[space]?.didTell(cursor)
+                return .publish
+            }
+            return state.sequences[space]?.committed(notice) ?? .publish
+        }
+        switch commit {
+        case .publish: if case .frame(let frame) = content { self.broker.publish(frame, to: space, except: sender) }
+        case .keep: break
+        case .startWork: self.queue.yield(.space(space))
+        }
+    }
+
+    // MARK: - Subscriptions
+
+    /// To be called before a connection is subscribed to `spaces`; `openingEnds` follows for each.
+    package func openingBegins(_ spaces: some Collection<SpaceID>) {
+        guard self.feed != nil else { return }
+        let watched = spaces.filter { self.broker.hasSubscribers(of: $0, except: nil) }
+        self.state.withLock { state in
+            for space in spaces {
+                // What was told to those who have gone is of no use.
+                if state.sequences[space]?.isIdle == true, !watched.contains(space) { state.sequences[space] = nil }
+                state.sequences[space, default: SpaceSequence()].openingBegins()
+            }
+        }
+    }
+
+    /// - Parameter cursors: Of the spaces, read after their subscription; those that are missing came to nothing.
+    package func openingEnds(_ spaces: some Collection<SpaceID>, at cursors: [SpaceID: Int64]) {
+        guard self.feed != nil else { return }
+        let startWork = self.state.withLock { state in
+            let startWork = spaces.filter { state.sequences[$0]?.openingEnds(at: cursors[$0]) ?? false }
+            return state.isRunning ? startWork : []
+        }
+        for space in startWork { self.queue.yield(.space(space)) }
+    }
+
+    // MARK: - Changes of others
+
+    /// Hears of other processes until the task is cancelled. To be run once; returns at once without a feed.
+    package func run() async {
+        guard let feed = self.feed else { return }
+        self.state.withLock { $0.isRunning = true }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await feed.run { self.heard($0) } }
+            group.addTask { await self.catchUpRegularly() }
+            group.addTask { await self.work() }
+            await group.waitForAll()
+        }
+        self.stop()
+    }
+
+    /// What was kept for the sake of the order goes without.
+    private func stop() {
+        let kept = self.state.withLock { state in
+            state.isRunning = false
+            defer { state.sequences = [:] }
+            return state.sequences.mapValues { sequence in
+                var sequence = sequence
+                return sequence.takeKept()
+            }
+        }
+        for (space, notices) in kept { self.publish(notices, of: space, meta: nil) }
+    }
+
+    /// Must not block.
+    private func heard(_ event: ChangeFeedEvent) {
+        switch event {
+        case .resumed: self.requestCatchUp()
+        case .changed(let cursors):
+            let watched = cursors.filter { self.broker.hasSubscribers(of: $0.key, except: nil) }
+            self.announced(watched)
+        }
+    }
+
+    private func announced(_ cursors: [SpaceID: Int64]) {
+        let startWork = self.state.withLock { state in
+            cursors.filter { state.isRunning && state.sequences[$0.key]?.announced($0.value) ?? false }
+        }
+        for space in startWork.keys { self.queue.yield(.space(space)) }
+    }
+
+    private func requestCatchUp() {
+        let isFirst = self.state.withLock { state in
+            defer { state.isCatchingUp = true }
+            return !state.isCatchingUp
+        }
+        if isFirst { self.queue.yield(.catchUp) }
+    }
+
+    private func catchUpRegularly() async {
+        while (try? await self.clock.sleep(for: Limits.relayCatchUpInterval)) != nil { self.requestCatchUp() }
+    }
+
+    // MARK: - Work
+
+    private func work() async {
+        await withTaskGroup(of: Void.self) { group in
+            var working = 0
+            for await job in self.jobs {
+                if working == Self.workersMax { await group.next() } else { working += 1 }
+                group.addTask {
+                    switch job {
+                    case .space(let space): await self.work(at: space)
+                    case .catchUp: await self.catchUp()
+                    }
+                }
+            }
+        }
+    }
+
+    private func work(at space: SpaceID) async {
+        while !Task.isCancelled {
+            let step = self.state.withLock { $0.sequences[space]?.nextStep() ?? .rest }
+            switch step {
+            case .rest: return
+            case .publish(let notices):
+                let meta = notices.contains { $0.content == .nudge } ? try? await self.storage.space(space) : nil
+                self.publish(notices, of: space, meta: meta)
+            case .read(let after, let through, let isAwaited):
+                if await self.relay(space, after: after, through: through) { continue }
+                if isAwaited {
+                    // Subscribers find the gap themselves.
+                    self.didRead(space, through: through)
+                } else {
+                    try? await self.clock.sleep(for: Self.pause)
+                }
+            }
+        }
+    }
+
+    private func didRead(_ space: SpaceID, through cursor: Int64) {
+        self.state.withLock { $0.sequences[space]?.didRead(through: cursor) }
+    }
+
+    private func publish(_ notices: [SpaceSequence.Notice], of space: SpaceID, meta: Space?) {
+        for notice in notices {
+            switch notice.content {
+            case .nothing: break
+            case .frame(let frame): self.broker.publish(frame, to: space, except: notice.sender)
+            case .nudge:
+                self.broker.publish(
+                    RelayedChanges.nudge(space, at: notice.cursor, meta.map(PullMeta.init)), to: space, except: nil)
+            }
+        }
+    }
+
+    /// Tells subscribers of the changes of other processes.
+    ///
+    /// - Returns: False when they could not be read to the end.
+    private func relay(_ space: SpaceID, after: Int64, through: Int64) async -> Bool {
+        guard let feed = self.feed, self.broker.hasSubscribers(of: space, except: nil) else {
+            self.didRead(space, through: through)
+            return true
+        }
+        do {
+            if through - after > Limits.relayedCursorsMax {
+                let meta = PullMeta(try await self.storage.space(space))
+                self.broker.publish(RelayedChanges.nudge(space, at: through, meta), to: space, except: nil)
+                self.didRead(space, through: through)
+                return true
+            }
+            try await feed.withChanges(of: space, after: after, through: through) { snapshot in
+                var changes = RelayedChanges(space: space, meta: snapshot.meta, after: after)
+                while let page = try await snapshot.nextPage() {
+                    for entry in page { self.publish(changes.add(entry), of: space, changes) }
+                }
+                self.publish(changes.finish(through: through), of: space, changes)
+            }
+            self.didRead(space, through: through)
+            return true
+        } catch StorageError.spaceNotFound {
+            self.didRead(space, through: through)
+            return true
+        } catch {
+            self.logger.warning(
+                "Changes of other servers cannot be read",
+                metadata: Logger.metadata([.spaceID: space.wireText, .error: "\(error)"]))
+            return false
+        }
+    }
+
+    private func publish(_ frames: [ByteBuffer], of space: SpaceID, _ changes: RelayedChanges) {
+        guard !frames.isEmpty else { return }
+        for frame in frames { self.broker.publish(frame, to: space, except: nil) }
+        self.didRead(space, through: changes.told)
+    }
+
+    /// Compares all watched spaces with the database, and forgets those that nobody watches.
+    private func catchUp() async {
+        // Whoever asks from now on may know more than what is read now.
+        let spaces = self.state.withLock { state in
+            state.isCatchingUp = false
+            return Array(state.sequences.keys)
+        }
+        let watched = spaces.filter { self.broker.hasSubscribers(of: $0, except: nil) }
+        let unwatched = Set(spaces).subtracting(watched)
+        self.state.withLock { state in
+            for space in unwatched where state.sequences[space]?.isIdle == true { state.sequences[space] = nil }
+        }
+        for start in stride(from: 0, to: watched.count, by: Self.spacesPerQuery) {
+            let ids = Array(watched[start..<min(start + Self.spacesPerQuery, watched.count)])
+            do {
+                self.announced(try await self.storage.spaces(ids).mapValues(\.cursor))
+            } catch {
+                guard (try? await self.clock.sleep(for: Self.pause)) != nil else { return }
+                return self.requestCatchUp()
+            }
+        }
+    }
+}
+
+extension PullMeta {
+    fileprivate init(_ space: Space) {
+        self.init(cursor: space.cursor, keyGeneration: space.keyGeneration, rewrapEpoch: space.rewrapEpoch)
+    }
+}

@@ -1,0 +1,222 @@
+import NIOCore
+import SyncAuth
+import SyncClient
+import SyncProtocol
+import SyncStoragePostgres
+import SyncTesting
+import Testing
+
+/// Server processes that share one PostgreSQL database (docs/decisions/0012).
+@Suite(
+    "Two servers on one database, end to end", .timeLimit(.minutes(2)),
+    .enabled(if: TestBackend.available.contains(.postgres), "the PostgreSQL programs are not installed"))
+struct TwoServersTests {
+    private func withTwo(
+        _ body: (TestDatabaseURL, InProcessServer.Running, InProcessServer.Running) async throws -> Void
+    ) async throws {
+        try await TestDatabaseURL.with(.postgres) { database in
+            try await InProcessServer(database).run { one in
+                try await InProcessServer(database).run { two in
+                    // Both listen, and have compared what they know with the database.
+                    try await Self.untilListening(2, database)
+                    try await body(database, one, two)
+                }
+            }
+        }
+    }
+
+    /// Waits until so many connections have listened and done something since.
+    private static func untilListening(_ count: Int64, _ database: TestDatabaseURL) async throws {
+        let console = try await PostgresConsole(url: database.url)
+        defer { console.close() }
+        try await eventually("servers listen") {
+            let rows = try await console.execute(
+                """
+                SELECT count(*) FROM pg_stat_activity
+                WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()
+                    AND (query = 'SELECT 1' OR query LIKE '%pg_notify(%')
+                """)
+            guard case .integer(let listening)? = rows.first?.first else { return false }
+            return listening >= count
+        }
+    }
+
+    private func syncs(_ count: Int, of client: SyncClient) async throws -> [SyncNotification] {
+        try await within(.seconds(60), "\(count) notifications") {
+            var syncs: [SyncNotification] = []
+            while syncs.count < count {
+                guard case .sync(let sync) = await client.nextEvent() else { break }
+                syncs.append(sync)
+            }
+            return syncs
+        }
+    }
+
+    @Test("NTF-5: who is connected to another server hears of a push, with all that it holds; its sender does not")
+    func heard() async throws {
+        try await self.withTwo { _, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace).wireText
+            let (here, there) = (try await one.connect(as: user), try await two.connect(as: user))
+            for device in [here, there] { _ = try await device.subscribe([.init(id: space)]) }
+            for number in 1...20 {
+                let (sender, receiver) = number.isMultiple(of: 2) ? (here, there) : (there, here)
+                let changes: [PushParams.Change] = [
+                    .fixture(number * 2, "blob \(number)", dek: .wrappedDEK(epoch: 1)), .fixture(number * 2 + 1),
+                ]
+                #expect(
+                    try await sender.push(PushParams(space: space, changes: changes))
+                        == .accepted(cursor: Int64(number)))
+                let sync = try #require(try await self.syncs(1, of: receiver).first)
+                #expect(sync.cursor == Int64(number) && sync.prev == Int64(number - 1))
+                #expect(sync.keyGeneration == 1 && sync.rewrapEpoch == nil)
+                #expect(sync.records.map(\.id) == [.fixture(number * 2), .fixture(number * 2 + 1)])
+                #expect(sync.records.first?.blob == ByteBuffer(string: "blob \(number)"))
+                #expect(sync.records.first?.dek == .wrappedDEK(epoch: 1))
+            }
+            let tombstone = PushParams.Change.fixture(2, nil, at: 1)
+            _ = try await here.push(PushParams(space: space, changes: [tombstone]))
+            let sync = try #require(try await self.syncs(1, of: there).first)
+            #expect(sync.cursor == 21 && sync.records.map(\.deleted) == [true])
+            for device in [here, there] { await device.close() }
+        }
+    }
+
+    @Test(
+        "W3: while both servers push to one space, every subscriber of either hears of each push once, in cursor order")
+    func interleaved() async throws {
+        try await self.withTwo { _, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace).wireText
+            let pushes = 60
+            try await within(.seconds(90), "all pushes and notifications") {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for server in [one, two, one, two] {
+                        let listener = try await server.connect(as: user)
+                        _ = try await listener.subscribe([.init(id: space)])
+                        group.addTask {
+                            let syncs = try await self.syncs(pushes * 4, of: listener)
+                            #expect(syncs.map(\.cursor) == (1...pushes * 4).map { Int64($0) })
+                            #expect(syncs.map(\.prev) == (0..<pushes * 4).map { Int64($0) })
+                            #expect(syncs.allSatisfy { $0.records.count == 1 })
+                            await listener.close()
+                        }
+                    }
+                    for (index, server) in [one, one, two, two].enumerated() {
+                        group.addTask {
+                            try await server.withClient(user) { pusher in
+                                for number in 0..<pushes {
+                                    let change = PushParams.Change.fixture(index * 1_000 + number)
+                                    let result = try await pusher.push(PushParams(space: space, changes: [change]))
+                                    guard case .accepted = result else {
+                                        Issue.record("\(result)")
+                                        return
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
+
+    @Test("One record overwritten again and again: the others hear of later cursors, and the last one is the record's")
+    func overwritten() async throws {
+        try await self.withTwo { _, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace).wireText
+            let listener = try await two.connect(as: user)
+            _ = try await listener.subscribe([.init(id: space)])
+            try await one.withClient(user) { pusher in
+                for cursor in 0..<100 as Range<Int64> {
+                    let change = PushParams.Change.fixture(1, "blob \(cursor)", at: cursor)
+                    _ = try await pusher.push(PushParams(space: space, changes: [change]))
+                }
+            }
+            var told: Int64 = 0
+            while told < 100 {
+                let sync = try #require(try await self.syncs(1, of: listener).first)
+                // Each follows what was told before; or says that there is something to pull.
+                #expect(sync.prev == told || sync.prev == sync.cursor && sync.records.isEmpty)
+                #expect(sync.cursor > told)
+                told = sync.cursor
+            }
+            #expect(told == 100)
+            await listener.close()
+        }
+    }
+
+    @Test("After all connections to PostgreSQL were cut, subscribers hear of what was pushed meanwhile")
+    func cut() async throws {
+        try await self.withTwo { database, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace).wireText
+            let listener = try await two.connect(as: user)
+            let pusher = try await one.connect(as: user)
+            _ = try await listener.subscribe([.init(id: space)])
+            for round in 1...3 as ClosedRange<Int64> {
+                try await Self.cutConnections(of: database)
+                try await eventually("a push is accepted again") {
+                    let change = PushParams.Change.fixture(Int(round))
+                    switch try await pusher.push(PushParams(space: space, changes: [change])) {
+                    case .accepted: return true
+                    // The one before was written, and its answer was lost.
+                    case .refused(.conflict): return true
+                    case .refused: return false
+                    }
+                }
+                let sync = try #require(try await self.syncs(1, of: listener).first)
+                #expect(sync.cursor == round && sync.prev == round - 1)
+                #expect(sync.records.map(\.id) == [.fixture(Int(round))])
+            }
+            await pusher.close()
+            await listener.close()
+        }
+    }
+
+    private static func cutConnections(of database: TestDatabaseURL) async throws {
+        let console = try await PostgresConsole(url: database.url)
+        defer { console.close() }
+        try await console.execute(
+            """
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()
+            """)
+    }
+
+    @Test("A subscriber that comes while the other server pushes misses nothing behind the cursor of its answer")
+    func comingLate() async throws {
+        try await self.withTwo { _, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace).wireText
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    try await one.withClient(user) { pusher in
+                        for number in 1...150 {
+                            _ = try await pusher.push(PushParams(space: space, changes: [.fixture(number)]))
+                        }
+                    }
+                }
+                for _ in 0..<10 {
+                    let listener = try await two.connect(as: user)
+                    let answer = try await listener.subscribe([.init(id: space)])
+                    let known = try #require(answer.spaces.first?.cursor)
+                    group.addTask {
+                        var told = known
+                        while told < 150 {
+                            let sync = try #require(try await self.syncs(1, of: listener).first)
+                            // What others on this server were told meanwhile may lie below.
+                            guard sync.cursor > told else { continue }
+                            #expect(sync.prev == told || sync.prev == sync.cursor && sync.records.isEmpty)
+                            told = sync.cursor
+                        }
+                        await listener.close()
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+}
