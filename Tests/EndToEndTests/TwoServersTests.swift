@@ -41,8 +41,10 @@ struct TwoServersTests {
         }
     }
 
-    private func syncs(_ count: Int, of client: SyncClient) async throws -> [SyncNotification] {
-        try await within(.seconds(60), "\(count) notifications") {
+    private func syncs(
+        _ count: Int, of client: SyncClient, within limit: Duration = .seconds(60)
+    ) async throws -> [SyncNotification] {
+        try await EndToEndTests.within(limit, "\(count) notifications") {
             var syncs: [SyncNotification] = []
             while syncs.count < count {
                 guard case .sync(let sync) = await client.nextEvent() else { break }
@@ -173,6 +175,27 @@ struct TwoServersTests {
             }
             await pusher.close()
             await listener.close()
+        }
+    }
+
+    @Test("What nobody has announced is found when listening begins again")
+    func unannounced() async throws {
+        try await self.withTwo { database, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace)
+            let (here, there) = (try await one.connect(as: user), try await two.connect(as: user))
+            for device in [here, there] { _ = try await device.subscribe([.init(id: space.wireText)]) }
+            // A process that tells the others nothing.
+            try await database.prepare { test in
+                for number in 1...3 { _ = try await test.storage.push([.fixture(number)], to: space) }
+            }
+            try await Self.cutConnections(of: database)
+            for device in [here, there] {
+                // Before the spaces are compared with the database for want of anything better.
+                let syncs = try await self.syncs(3, of: device, within: .seconds(30))
+                #expect(syncs.map(\.cursor) == [1, 2, 3] && syncs.map(\.prev) == [0, 1, 2])
+            }
+            for device in [here, there] { await device.close() }
         }
     }
 
