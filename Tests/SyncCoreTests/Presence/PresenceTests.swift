@@ -1,6 +1,7 @@
 import NIOCore
 import SyncAuth
 import SyncProtocol
+import SyncStorage
 import SyncTesting
 import Testing
 
@@ -284,8 +285,21 @@ struct PresenceTests {
             let watcher = try await harness.subscriber(alice)
             setter.setPresence(Self.data, in: alice.space)
             _ = try await watcher.hear(.presence, as: PresenceNotification.self)
-            await harness.engine.shutDown(grace: .seconds(1), closeWait: .seconds(1))
-            await #expect(throws: TestClient.Closed(frame: .goingAway)) { try await watcher.next() }
+            let push = PushParams(space: alice.space.wireText, changes: [.fixture(1)])
+            // The watcher has a request in progress, so it is still there when the setter goes.
+            var shutdown: Task<Void, Never>?
+            var id = ""
+            try await harness.database.withWritesBlocked(to: alice.space) {
+                id = watcher.request(.push, push)
+                try await harness.database.waitUntil { $0.pushesQueued > 0 }
+                shutdown = Task { await harness.engine.shutDown(grace: .seconds(60), closeWait: .seconds(60)) }
+                await harness.waitUntilServed(setter)
+            }
+            let pushed: PushResult = try await watcher.answer(to: id).result.decode()
+            #expect(pushed == .accepted(cursor: 1))
+            #expect(await watcher.connection.next() == .close(.goingAway))
+            #expect(!watcher.hasNotifications)
+            await shutdown?.value
         }
     }
 

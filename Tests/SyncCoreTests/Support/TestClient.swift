@@ -108,6 +108,9 @@ final class TestClient: Sendable {
         }
     }
 
+    /// Whether some notification has been read beside an answer, and not heard.
+    var hasNotifications: Bool { self.state.withLock { !$0.notifications.isEmpty } }
+
     /// Methods of all notifications that have arrived and were not heard, in the order of their arrival. Takes them.
     ///
     /// Whatever the server sent before it answered the last request of some other client is among them.
