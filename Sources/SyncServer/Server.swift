@@ -1,3 +1,4 @@
+import FoundationEssentials
 package import Logging
 package import ServiceLifecycle
 package import SyncAuth
@@ -21,6 +22,7 @@ package struct Server: Sendable {
         /// Time that close handshakes have after that.
         package var closeWait: Duration = .seconds(5)
         package var checkpointInterval: Duration = .seconds(300)
+        package var purgeIntervals = PurgeIntervals()
 
         package init(_ configuration: ServerConfiguration) {
             self.http = HTTPServerConfiguration(address: configuration.listenAddress)
@@ -71,6 +73,7 @@ package struct Server: Sendable {
                 logger: logger, checkpoint: checkpoint)
             services.append(job)
         }
+        services += Self.makePurgeJobs(of: database.storage, parts.purgeIntervals, logger)
         services.append(EngineService(engine: engine))
         services.append(
             ClientService(
@@ -82,6 +85,17 @@ package struct Server: Sendable {
     /// cannot be bound. Then everything has been closed.
     package func makeServiceGroup() -> ServiceGroup {
         ServiceGroup(configuration: ServiceGroupConfiguration(services: self.services, logger: self.logger))
+    }
+
+    private static func makePurgeJobs(
+        of storage: any Storage, _ intervals: PurgeIntervals, _ logger: Logger
+    ) -> [any Service] {
+        [
+            PeriodicJob.purgesInvitations(from: storage, intervals, clock: ContinuousClock(), logger: logger),
+            PeriodicJob.cleansUpActions(
+                from: storage, intervals, clock: ContinuousClock(),
+                now: { Int64(Date().timeIntervalSince1970 * 1_000_000) }, logger: logger),
+        ]
     }
 
     private static func makeTokenValidator(
