@@ -134,6 +134,59 @@ struct WireExampleTests {
             await client.close()
         }
     }
+
+    @Test(
+        "C8 and C9 on the wire give S18, S20 and S19; a revocation gives S16 and S26", arguments: TestBackend.available)
+    func presenceAndRevocation(on backend: TestBackend) async throws {
+        try await Self.withServer(backend, cursor: 42) { _, _ in
+        } _: { server in
+            let (watcher, speaker) = (try await server.wire(), try await server.wire())
+            for client in [watcher, speaker] {
+                for id in ["C1", "C2"] { client.send(hex: Example.bytes[id, default: ""]) }
+                _ = try await client.result(of: "rpc-1", as: SubscribeResult.self)
+            }
+            speaker.send(hex: Example.bytes["C8", default: ""])
+            let presence = try await watcher.nextBytes()
+            guard case .notification("presence", let params) = try FrameDecoder.decodeServerFrame(presence) else {
+                Issue.record("no presence")
+                return
+            }
+            // The examples' pseudonym comes from another secret and another connection.
+            let peer = ByteBuffer(string: try params.decode(as: PresenceNotification.self).peer).hex
+            func example(_ id: String) -> String {
+                let pseudonym = ByteBuffer(string: "82914299e281046322b00d59409da960").hex
+                return Example.hex(id).replacing(pseudonym, with: peer)
+            }
+            #expect(peer.count == 64)
+            #expect(presence.hex == example("S18"))
+            speaker.send(hex: Example.bytes["C9", default: ""])
+            #expect(try await watcher.nextBytes().hex == example("S20"))
+            speaker.request(
+                "rpc-8", .membershipRevoke, MembershipRevokeParams(space: Self.space, ucanCID: "some token"))
+            #expect(try await speaker.nextBytes().hex == Example.hex("S26"))
+            #expect(try await watcher.nextBytes().hex == Example.hex("S16"))
+            await speaker.close()
+            #expect(try await watcher.nextBytes().hex == example("S19"))
+            await watcher.close()
+        }
+    }
+
+    @Test("S17 on the wire: an invitation says nothing about itself")
+    func invitation() async throws {
+        try await Self.withServer(.sqlite, cursor: 0) { _, _ in
+        } _: { server in
+            var reader = Principal.fixture("reader")
+            reader.mailboxID = String(repeating: "e", count: 64)
+            let client = try await server.wire(as: reader)
+            let sent = ContinuousClock.now
+            client.request(
+                "rpc-1", .invitationCreate, InvitationCreateParams(mailboxID: reader.mailboxID, payload: "p"))
+            _ = try await client.result(of: "rpc-1", as: InvitationResult.self)
+            #expect(try await client.nextBytes().hex == Example.hex("S17"))
+            #expect(ContinuousClock.now - sent >= .seconds(1))
+            await client.close()
+        }
+    }
 }
 
 private enum Example {
@@ -238,6 +291,40 @@ private enum Example {
         """,
         "S21": """
         a3647479706501626964657270632d3566726573756c74a1626f6bf5
+        """,
+        "C8": """
+        a3647479706502666d6574686f646c70726573656e63652e73657466706172616d73a26464617461430909096573
+        70616365782463663738666137352d653731342d353037332d383937322d313236613636323535623339
+        """,
+        "C9": """
+        a3647479706502666d6574686f646a6576656e742e73656e6466706172616d73a264646174614304050665737061
+        6365782463663738666137352d653731342d353037332d383937322d313236613636323535623339
+        """,
+        "S16": """
+        a3647479706502666d6574686f64677265766f6b656466706172616d73a265737061636578246366373866613735
+        2d653731342d353037332d383937322d31323661363632353562333966726561736f6e6c7563616e5f7265766f6b
+        6564
+        """,
+        "S17": """
+        a3647479706502666d6574686f646a696e7669746174696f6e66706172616d73a0
+        """,
+        "S18": """
+        a3647479706502666d6574686f646870726573656e636566706172616d73a3657370616365782463663738666137
+        352d653731342d353037332d383937322d3132366136363235356233396470656572782038323931343239396532
+        38313034363332326230306435393430396461393630646461746143090909
+        """,
+        "S19": """
+        a3647479706502666d6574686f646e70726573656e63652e6c6561766566706172616d73a2657370616365782463
+        663738666137352d653731342d353037332d383937322d3132366136363235356233396470656572782038323931
+        34323939653238313034363332326230306435393430396461393630
+        """,
+        "S20": """
+        a3647479706502666d6574686f64656576656e7466706172616d73a3657370616365782463663738666137352d65
+        3731342d353037332d383937322d3132366136363235356233396470656572782038323931343239396532383130
+        34363332326230306435393430396461393630646461746143040506
+        """,
+        "S26": """
+        a3647479706501626964657270632d3866726573756c74a0
         """,
     ]
 }
