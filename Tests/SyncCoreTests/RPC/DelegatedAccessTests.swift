@@ -213,7 +213,7 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("C4: a subscription ends with its delegation; the client is told, its presence leaves, the others go on")
+    @Test("NTF-7, C4: a subscription ends with its delegation; its client is told, its presence leaves, others go on")
     func expiry() async throws {
         try await EngineHarness.run { harness in
             let space = try await Shared(harness)
