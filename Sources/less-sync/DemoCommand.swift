@@ -7,8 +7,9 @@ struct DemoSubcommand: AsyncParsableCommand {
         abstract: "Send a folder, encrypted, through a running development server and verify what comes out.",
         discussion: """
             Three devices of one user: A pushes every file of FOLDER as encrypted records, B is subscribed and receives them \
-            live, C pulls everything afterwards. B and C verify every hash. The key never leaves this process. Start a server \
-            for it with: less-sync dev
+            live, C pulls everything afterwards. B and C verify every hash. The key never leaves this process. Then two people \
+            share a space: one invites the other, both edit it live, one is removed and hears nothing more. Start a server for \
+            it with: less-sync dev
             """)
 
     @Argument(help: "The folder to send; nothing in it is changed.")

@@ -1,6 +1,6 @@
 import Glibc
 
-/// `less-sync demo`: runs a `Demo` and shows it on the terminal.
+/// `less-sync demo`: runs a `Demo` and then a `DemoSharing`, and shows them on the terminal.
 package struct DemoCommand: Sendable {
     private let options: Demo.Options
 
@@ -8,7 +8,8 @@ package struct DemoCommand: Sendable {
 
     /// The table goes to standard output, everything else to standard error.
     ///
-    /// - Returns: The exit code: 0 when both receiving devices have verified everything that the folder holds, otherwise 1.
+    /// - Returns: The exit code: 0 when both receiving devices have verified everything that the folder holds and sharing went as
+    ///   it should, otherwise 1.
     package func run() async -> Int32 {
         let isTerminal = isatty(STDERR_FILENO) == 1
         do {
@@ -18,7 +19,10 @@ package struct DemoCommand: Sendable {
             }
             if isTerminal { Self.write("\r\u{1B}[K", to: STDERR_FILENO) }
             Self.write(report.text, to: STDOUT_FILENO)
-            return report.isComplete ? 0 : 1
+            guard report.isComplete else { return 1 }
+            Self.write("\nSharing a space:\n", to: STDOUT_FILENO)
+            try await DemoSharing(url: self.options.url).run { Self.write("  \($0).\n", to: STDOUT_FILENO) }
+            return 0
         } catch {
             let lines = String(describing: error).split(separator: "\n").map { "Error: \($0)\n" }.joined()
             Self.write((isTerminal ? "\r\u{1B}[K" : "") + lines, to: STDERR_FILENO)

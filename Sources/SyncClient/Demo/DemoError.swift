@@ -17,6 +17,8 @@ package enum DemoError: Error, Hashable, Sendable {
     case stalled(seconds: Int)
     case connection(device: String, SyncClientError)
     case mismatch(device: String, DemoMismatch)
+    /// Of the second act: something was not as it should be.
+    case sharing(String)
 }
 
 /// Why what a device received is not what was sent.
@@ -54,6 +56,7 @@ extension DemoError: CustomStringConvertible {
         case .stalled(let seconds): "the subscriber has received nothing for \(seconds) s and is not complete"
         case .connection(let device, let error): "device \(device): \(error)"
         case .mismatch(let device, let mismatch): "device \(device): \(mismatch)"
+        case .sharing(let detail): detail
         }
     }
 }

@@ -17,16 +17,19 @@ package struct DevTokens: Sendable {
         package var client: String
         /// Devices with different mailboxes do not share a limit of connections.
         package var mailbox: String?
+        /// `did:key` of the device, which delegations are made out to.
+        package var did: String?
 
         enum CodingKeys: String, CodingKey {
-            case user, client
+            case user, client, did
             case mailbox = "mailbox_id"
         }
 
-        package init(user: String, client: String, mailbox: String? = nil) {
+        package init(user: String, client: String, mailbox: String? = nil, did: String? = nil) {
             self.user = user
             self.client = client
             self.mailbox = mailbox
+            self.did = did
         }
     }
 
