@@ -23,6 +23,7 @@ struct DemoProgramTests {
                 #expect(output.contains("4 files verified by SHA-256 on B and on C"), "\(output)")
                 #expect(output.contains("of other runs left alone") == (run == 2), "\(output)")
                 #expect(output.contains("skipped:"), "\(output)")
+                #expect(output.contains("Ben was removed: Ada's other device heard her next 20 edits"), "\(output)")
             }
         }
     }

@@ -60,6 +60,17 @@ struct DemoTests {
         }
     }
 
+    @Test(
+        "two people share a space, edit it live, and one is removed and hears nothing more",
+        arguments: TestBackend.available)
+    func sharing(on backend: TestBackend) async throws {
+        try await Self.withDevServer(on: backend) { url, _ in
+            let steps = Counter()
+            try await DemoSharing(url: url).run { _ in steps.add() }
+            #expect(steps.count == 4)
+        }
+    }
+
     @Test("a server without development tokens, and none at all, are told apart")
     func noDevServer() async throws {
         try await Self.withServer(on: .sqlite, isDev: false) { url, directory in
