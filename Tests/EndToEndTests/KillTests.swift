@@ -55,12 +55,16 @@ struct KillTests {
                     let killedAfter = before + Int.random(in: 20...150, using: &random)
                     let program = try Self.serve(database, issuer)
                     let url = "http://127.0.0.1:\(try await program.port())/api/v1/ws"
+                    // Before the first push: on a busy machine the kill would come while some still connect.
+                    var clients: [SyncClient] = []
+                    for index in 0..<Self.clients {
+                        clients.append(try await SyncClient.connect(to: url, token: try issuer.token(users[index % 2])))
+                    }
                     try await withThrowingTaskGroup(of: Void.self) { group in
-                        for index in 0..<Self.clients {
+                        for (index, client) in clients.enumerated() {
                             let user = users[index % 2]
-                            let token = try issuer.token(user)
                             let journal = journals[index % 2]
-                            group.addTask { try await Self.pushUntilCut(url, token, user, journal) }
+                            group.addTask { try await Self.pushUntilCut(client, user, journal) }
                         }
                         try await eventually("\(killedAfter) pushes are acknowledged") {
                             journals.map(\.acknowledgedCount).reduce(0, +) >= killedAfter
@@ -94,9 +98,8 @@ struct KillTests {
 
     /// One push after the other until the connection is cut.
     private static func pushUntilCut(
-        _ url: String, _ token: String, _ user: Principal, _ journal: Journal
+        _ client: SyncClient, _ user: Principal, _ journal: Journal
     ) async throws {
-        let client = try await SyncClient.connect(to: url, token: token)
         let space = try #require(user.personalSpace).wireText
         while true {
             let ids = (0..<Self.recordsPerPush).map { _ in RecordID.random() }
