@@ -23,6 +23,7 @@ let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metri
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
@@ -79,7 +80,9 @@ let package = Package(
         ),
         .target(
             name: "SyncCore",
-            dependencies: ["SyncProtocol", "SyncAuth", "SyncStorage", nioCore, deque, logging, metrics, lifecycle],
+            dependencies: [
+                "SyncProtocol", "SyncAuth", "SyncStorage", nioCore, deque, heap, logging, metrics, lifecycle,
+            ],
             swiftSettings: settings
         ),
         .target(

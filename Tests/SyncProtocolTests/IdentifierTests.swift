@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @Suite("Identifiers")
@@ -79,7 +80,7 @@ struct IdentifierTests {
 
     @Test("Order is that of the bytes")
     func order() throws {
-        var generator = SeededGenerator(seed: 1)
+        var generator = SeededRandom(seed: 1)
         for _ in 0..<1_000 {
             let left = RecordID(bits: UInt128.random(in: 0 ... .max, using: &generator))
             let right = RecordID(bits: left.bits ^ (1 << UInt128.random(in: 0...127, using: &generator)))
@@ -90,7 +91,7 @@ struct IdentifierTests {
 
     @Test("Random text survives the way there and back, and agrees with Foundation")
     func roundTrip() {
-        var generator = SeededGenerator(seed: 2)
+        var generator = SeededRandom(seed: 2)
         for _ in 0..<2_000 {
             let id = FileID(bits: UInt128.random(in: 0 ... .max, using: &generator))
             #expect(id.wireText == id.rawValue.uuidString.lowercased())

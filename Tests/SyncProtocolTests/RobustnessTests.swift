@@ -1,5 +1,6 @@
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 /// Whatever arrives, decoding ends with a value or an error.
@@ -85,7 +86,7 @@ struct RobustnessTests {
 
     @Test("Examples with bytes inserted, removed and exchanged at random are survived", arguments: 0..<4)
     func spliced(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let examples = Fixtures.wireExamples.map { Array($0.message.readableBytesView) }
         for _ in 0..<2_000 {
             var bytes = examples.randomElement(using: &generator) ?? []
@@ -102,7 +103,7 @@ struct RobustnessTests {
 
     @Test("Random bytes are survived", arguments: 0..<4)
     func random(seed: UInt64) {
-        var generator = SeededGenerator(seed: 100 + seed)
+        var generator = SeededRandom(seed: 100 + seed)
         for _ in 0..<5_000 {
             let bytes = (0..<Int.random(in: 0..<64, using: &generator)).map { _ in
                 UInt8.random(in: 0...255, using: &generator)
@@ -115,7 +116,7 @@ struct RobustnessTests {
 
     @Test("Random items are skipped exactly, in any of their encodings", arguments: 0..<4)
     func skipExactly(seed: UInt64) throws {
-        var generator = SeededGenerator(seed: 200 + seed)
+        var generator = SeededRandom(seed: 200 + seed)
         for _ in 0..<1_000 {
             let item = CBORItem.random(depth: 5, using: &generator)
             var bytes: [UInt8] = []
@@ -147,7 +148,7 @@ struct RobustnessTests {
 @Suite("Round trips", .timeLimit(.minutes(2)))
 struct RoundTripTests {
     private func expectRoundTrip<Message: WireDecodable & WireEncodable & Equatable>(
-        _ message: Message, using generator: inout SeededGenerator
+        _ message: Message, using generator: inout SeededRandom
     ) throws {
         var writer = CBORWriter()
         message.encode(to: &writer)
@@ -168,7 +169,7 @@ struct RoundTripTests {
 
     @Test("Random messages", arguments: 0..<10)
     func messages(seed: UInt64) throws {
-        var random = SeededGenerator(seed: 300 + seed)
+        var random = SeededRandom(seed: 300 + seed)
         for _ in 0..<50 {
             try self.expectRoundTrip(TokenParams(token: random.text()), using: &random)
             try self.expectRoundTrip(TokenRefreshResult(error: random.optional { $0.text() }), using: &random)
@@ -249,7 +250,7 @@ struct RoundTripTests {
 
     @Test("Messages of shared spaces read back what was written", arguments: 0..<40 as Range<UInt64>)
     func sharedRoundTrips(seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom(seed: seed)
         try self.expectRoundTrip(SpaceCreateParams(id: random.text(), rootPublicKey: random.bytes()), using: &random)
         try self.expectRoundTrip(
             SpaceCreateResult(id: random.id(), keyGeneration: random.int32()), using: &random)
@@ -278,7 +279,7 @@ struct RoundTripTests {
 
     @Test("Messages of invitations and presence read back what was written", arguments: 0..<40 as Range<UInt64>)
     func invitationRoundTrips(seed: UInt64) throws {
-        var random = SeededGenerator(seed: seed)
+        var random = SeededRandom(seed: seed)
         try self.expectRoundTrip(
             InvitationCreateParams(mailboxID: random.text(), payload: random.text(), server: random.text()),
             using: &random)
@@ -301,7 +302,7 @@ struct RoundTripTests {
 
 extension CBORItem {
     /// The same message to a tolerant reader: keys in another order, unknown ones among them.
-    fileprivate func perturbed(using generator: inout SeededGenerator) -> CBORItem {
+    fileprivate func perturbed(using generator: inout SeededRandom) -> CBORItem {
         switch self {
         case .array(let items): return .array(items.map { $0.perturbed(using: &generator) })
         case .map(let pairs):
@@ -316,7 +317,7 @@ extension CBORItem {
     }
 }
 
-extension SeededGenerator {
+extension SeededRandom {
     fileprivate mutating func bool() -> Bool { Bool.random(using: &self) }
 
     /// Any magnitude is as likely as another.

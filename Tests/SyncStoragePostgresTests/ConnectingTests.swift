@@ -193,7 +193,7 @@ struct ConnectingTests {
     }
 }
 
-/// Blocks the thread that looks a name up, which is the connector's own.
+/// Blocks the thread that looks a name up, as `getaddrinfo` does; it is the connector's own, so a semaphore may hold it.
 private final class SlowLookUp: Sendable {
     let mayEnd = DispatchSemaphore(value: 0)
     private let state = Mutex((hasBegun: false, reasons: [String]()))

@@ -36,7 +36,7 @@ struct PushPropertyTests {
     func anySequence(on backend: TestBackend, seed: UInt64) async throws {
         try await backend.withStorage { test in
             let space = try await test.makeSpace()
-            var random = SplitMix64(seed: seed)
+            var random = SeededRandom(seed: seed)
             var model = SpaceModel()
             for _ in 0..<80 {
                 let changes = try ChangeSet(validating: self.changes(of: model, &random), limits: PushLimits())
@@ -51,7 +51,7 @@ struct PushPropertyTests {
         }
     }
 
-    private func changes(of model: SpaceModel, _ random: inout SplitMix64) -> [PushParams.Change] {
+    private func changes(of model: SpaceModel, _ random: inout SeededRandom) -> [PushParams.Change] {
         let ids = (1...8).shuffled(using: &random).prefix(Int.random(in: 0...4, using: &random))
         return ids.map { number in
             let current = model.records[.fixture(number)]?.cursor ?? 0
@@ -61,20 +61,5 @@ struct PushPropertyTests {
                 at: Int.random(in: 0..<8, using: &random) == 0 ? Int64.random(in: -1...9, using: &random) : current,
                 dek: Bool.random(using: &random) ? .wrappedDEK(fill: UInt8(number)) : nil)
         }
-    }
-}
-
-/// Repeats itself for a seed (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
-struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { self.state = seed }
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var z = self.state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,3 +1,4 @@
+import HeapModule
 import SyncAuth
 package import SyncProtocol
 
@@ -52,7 +53,7 @@ struct SubscriptionTable {
     private var mailboxes: [String: [Subscriber]] = [:]
     private var limitCounts: [String: Int] = [:]
     /// Every delegated seat, and some that have been left or got another authority since.
-    private var expiries = MinHeap<Expiry>()
+    private var expiries = Heap<Expiry>()
     private var delegatedSeats = 0
 
     /// Registered connections.
@@ -160,7 +161,7 @@ struct SubscriptionTable {
         self.expiries.insert(expiry)
         guard self.expiries.count > 2 * self.delegatedSeats + 64 else { return }
         var seen: Set<Expiry> = []
-        self.expiries = MinHeap(self.expiries.elements.filter { self.isCurrent($0) && seen.insert($0).inserted })
+        self.expiries = Heap(self.expiries.unordered.filter { self.isCurrent($0) && seen.insert($0).inserted })
     }
 
     private func isCurrent(_ expiry: Expiry) -> Bool {

@@ -54,6 +54,7 @@ extension Session {
 func inChildTask<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) async -> Result {
     await withTaskGroup(of: Result.self) { group in
         group.addImmediateTask { await work() }
+        // `next()` is `nil` for a group without children only, and this one has just got one.
         guard let result = await group.next() else { preconditionFailure("A group with a child has a result.") }
         return result
     }

@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import SyncTesting
 import Testing
 
 @testable import SyncAuth

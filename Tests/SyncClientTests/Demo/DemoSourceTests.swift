@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @testable import SyncClient
@@ -105,7 +106,7 @@ struct DemoSourceTests {
 
     @Test("files of any size survive being split, sealed, batched, opened and joined", arguments: 1...8)
     func property(seed: UInt64) async throws {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var limits = DemoSource.Limits()
         limits.partBytesMax = Int.random(in: 1...50, using: &generator)
         limits.batchRecordsMax = Int.random(in: 1...20, using: &generator)

@@ -75,6 +75,7 @@ struct BrokerRevocationTests {
     @Test("C3: a revocation returns after the broadcasts that were under way to its victims")
     func broadcastUnderWay() async throws {
         let parts = Parts()
+        // `offer` does not wait, so only a thread that is held can keep a broadcast under way.
         let (offered, gate) = (Flag(), DispatchSemaphore(value: 0))
         let bob = parts.register(
             ProbeConnection { _ in

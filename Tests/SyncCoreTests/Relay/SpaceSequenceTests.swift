@@ -1,6 +1,7 @@
 import DequeModule
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @testable import SyncCore

@@ -1,4 +1,5 @@
 import NIOCore
+import SyncTesting
 
 /// A CBOR item as a tree, with a codec that has nothing in common with the one under test.
 indirect enum CBORItem: Equatable {
@@ -27,7 +28,7 @@ extension CBORItem {
     /// Any of the item's encodings: integers of any width, strings and containers definite or not.
     ///
     /// - Parameter hasDefiniteKeys: The keys of maps are definite, as those of params must be.
-    func encode(to output: inout [UInt8], hasDefiniteKeys: Bool, using generator: inout SeededGenerator) {
+    func encode(to output: inout [UInt8], hasDefiniteKeys: Bool, using generator: inout SeededRandom) {
         switch self {
         case .unsigned(let value): Self.head(0, value, to: &output, using: &generator)
         case .negative(let value): Self.head(1, value, to: &output, using: &generator)
@@ -61,7 +62,7 @@ extension CBORItem {
     }
 
     private static func head(
-        _ major: UInt8, _ value: UInt64, to output: inout [UInt8], using generator: inout SeededGenerator
+        _ major: UInt8, _ value: UInt64, to output: inout [UInt8], using generator: inout SeededRandom
     ) {
         var forms: [[UInt8]] = [[major << 5 | 27] + self.bigEndian(value, 8)]
         if value <= 0xFFFF_FFFF { forms.append([major << 5 | 26] + self.bigEndian(value, 4)) }
@@ -72,7 +73,7 @@ extension CBORItem {
     }
 
     private static func string(
-        _ major: UInt8, _ atoms: [[UInt8]], to output: inout [UInt8], using generator: inout SeededGenerator
+        _ major: UInt8, _ atoms: [[UInt8]], to output: inout [UInt8], using generator: inout SeededRandom
     ) {
         guard Bool.random(using: &generator) else {
             let bytes = atoms.flatMap { $0 }
@@ -93,7 +94,7 @@ extension CBORItem {
     }
 
     private static func open(
-        _ major: UInt8, _ count: Int, to output: inout [UInt8], using generator: inout SeededGenerator
+        _ major: UInt8, _ count: Int, to output: inout [UInt8], using generator: inout SeededRandom
     ) -> Bool {
         guard Bool.random(using: &generator) else {
             self.head(major, UInt64(count), to: &output, using: &generator)
@@ -163,7 +164,7 @@ extension CBORItem {
 
 extension CBORItem {
     /// Any item of at most `depth` further levels.
-    static func random(depth: Int, using generator: inout SeededGenerator) -> CBORItem {
+    static func random(depth: Int, using generator: inout SeededRandom) -> CBORItem {
         switch Int.random(in: 0..<(depth > 0 ? 12 : 8), using: &generator) {
         case 0:
             return .unsigned(
@@ -195,7 +196,7 @@ extension CBORItem {
         }
     }
 
-    static func randomText(using generator: inout SeededGenerator) -> String {
+    static func randomText(using generator: inout SeededRandom) -> String {
         let alphabet = ["a", "Z", "0", " ", "\0", "ü", "水", "𐅑", "e\u{301}", "👩‍🚀", "\u{FFFD}", "\u{10FFFF}"]
         return (0..<Int.random(in: 0..<30, using: &generator))
             .map { _ in alphabet.randomElement(using: &generator) ?? "" }

@@ -1,5 +1,6 @@
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @Suite("CBOR writer")
@@ -55,7 +56,7 @@ struct CBORWriterTests {
 
     @Test("wire §16: an identifier is written as its canonical text")
     func identifiers() throws {
-        var generator = SeededGenerator(seed: 3)
+        var generator = SeededRandom(seed: 3)
         for _ in 0..<1_000 {
             let id = RecordID(bits: UInt128.random(in: 0 ... .max, using: &generator))
             self.expect(self.written { $0.write(id.wireText) }) { $0.write(id) }

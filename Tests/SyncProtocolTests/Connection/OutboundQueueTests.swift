@@ -1,5 +1,6 @@
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @Suite("Outbound queue")
@@ -189,7 +190,7 @@ struct OutboundQueueTests {
 
     @Test("The accounts agree with a plain model in any order of events", arguments: 0..<8)
     func model(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         var queue = OutboundQueue(framesMax: 5, bytesMax: 40)
         var waiting: [(size: Int, isAnswer: Bool)] = []
         var inFlight: [(size: Int, isAnswer: Bool)] = []

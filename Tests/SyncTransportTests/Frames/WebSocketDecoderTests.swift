@@ -1,5 +1,6 @@
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @testable import SyncTransport
@@ -210,7 +211,7 @@ struct WebSocketDecoderTests {
         "noise gives events or one violation, never a trap or a message over the limit",
         arguments: 0..<20 as Range<UInt64>)
     func noise(seed: UInt64) {
-        var generator = SplitMix(state: seed)
+        var generator = SeededRandom(seed: seed)
         for _ in 0..<500 {
             var bytes = ByteBuffer()
             for _ in 0..<Int.random(in: 1...6, using: &generator) {
@@ -237,18 +238,5 @@ struct WebSocketDecoderTests {
     func closeFrames() {
         #expect(WebSocketViolation.invalidUTF8.closeFrame.code == 1007)
         #expect(WebSocketViolation.protocolError("x").closeFrame == CloseFrame(code: 1002, reason: "x"))
-    }
-}
-
-/// Steele, Lea and Flood 2014: the same numbers for the same seed on every run.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var value = self.state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }
