@@ -22,6 +22,12 @@ extension Benchmark {
             metrics: Benchmark.metrics, warmupIterations: 10, scalingFactor: .kilo, maxDuration: .milliseconds(500))
     }
 
+    /// One sample of work in this thread that takes hundreds of microseconds: one call.
+    static var verification: Configuration {
+        Configuration(
+            metrics: Benchmark.metrics, warmupIterations: 5, scalingFactor: .one, maxDuration: .seconds(1))
+    }
+
     /// One sample of work that waits for a disk, a socket or other threads: one call.
     static var operation: Configuration {
         Configuration(

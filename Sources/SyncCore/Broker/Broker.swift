@@ -175,7 +175,7 @@ extension Broker {
     ///
     /// - Returns: Why a grant was not taken, in the order of the grants, and the spaces that the connection did not watch
     ///   before.
-    func subscribe(
+    package func subscribe(
         _ id: ConnectionID, to grants: [ReadGrant]
     ) -> (objections: [AuthorizationError?], added: [SpaceID]) {
         self.subscribe(id, to: grants.map { Request(space: $0.space, delegation: $0.delegation, mark: $0.mark) })
