@@ -1,8 +1,6 @@
-import DequeModule
 import NIOCore
 package import SyncProtocol
 package import SyncStorage
-import Synchronization
 
 extension PostgresStorage {
     package func withPull<Result: Sendable>(
@@ -31,24 +29,35 @@ extension PostgresPool {
             _ = try? await connection.execute([PullQuery.rollback], within: limit)
             throw error
         }
-        let stream = RowStream()
         let statement = PullQuery.rows(
             of: space, since: since, through: through, recordsOnly: opened.hasRecordsOnly)
-        connection.stream(statement, to: stream, within: limit)
-        let snapshot = PostgresPull(meta: opened.meta, pool: self, connection: connection, stream: stream)
+        return try await self.withPages(of: statement, on: connection, PullQuery.entry) { pages in
+            try await body(PostgresPull(meta: opened.meta, pages: pages))
+        }
+    }
+
+    /// Streams the rows of a statement to `body`, page by page, and ends the transaction that was begun before.
+    func withPages<Element: Sendable, Result: Sendable>(
+        of statement: PostgresStatement, on connection: PostgresConnection,
+        _ decode: @escaping @Sendable (Int, PostgresRows) throws(StorageError) -> Element,
+        _ body: (PostgresPages<Element>) async throws -> Result
+    ) async throws -> Result {
+        let stream = RowStream()
+        connection.stream(statement, to: stream, within: self.configuration.waitLimit)
+        let pages = PostgresPages(pool: self, connection: connection, stream: stream, decode)
         do {
-            let result = try await body(snapshot)
-            await self.finish(snapshot, connection)
+            let result = try await body(pages)
+            await self.finish(pages, connection)
             return result
         } catch {
-            await self.finish(snapshot, connection)
+            await self.finish(pages, connection)
             throw error
         }
     }
 
-    /// A pull that was drained ends its transaction; one that was left early has rows on the way, and its connection goes.
-    private func finish(_ pull: PostgresPull, _ connection: PostgresConnection) async {
-        guard pull.end() else { return connection.close() }
+    /// What was drained ends its transaction; what was left early has rows on the way, and its connection goes.
+    private func finish(_ pages: PostgresPages<some Sendable>, _ connection: PostgresConnection) async {
+        guard pages.end() else { return connection.close() }
         let ended: Void? = try? await {
             _ = try await connection.execute([PullQuery.rollback], within: self.configuration.waitLimit)
         }()
@@ -187,82 +196,10 @@ enum PullQuery {
     }
 }
 
-/// An open pull. Its consumer decides how fast the socket is read.
-private final class PostgresPull: PullSnapshot {
+/// An open pull.
+private struct PostgresPull: PullSnapshot {
     let meta: PullMeta
-    private let pool: PostgresPool
-    private let connection: PostgresConnection
-    private let stream: RowStream
+    let pages: PostgresPages<PullEntry>
 
-    private struct State {
-        /// Rows taken from the stream and not handed over, a page at most in each.
-        var chunks: Deque<PostgresRows> = []
-        var isDrained = false
-        var failure: StorageError?
-    }
-
-    /// Used by one task at a time; the lock is for the compiler.
-    private let state = Mutex(State())
-
-    init(meta: PullMeta, pool: PostgresPool, connection: PostgresConnection, stream: RowStream) {
-        self.meta = meta
-        self.pool = pool
-        self.connection = connection
-        self.stream = stream
-    }
-
-    /// No more pages from now on.
-    ///
-    /// - Returns: Whether everything had been read.
-    func end() -> Bool {
-        self.state.withLock { state in
-            state.failure = state.failure ?? .unavailable
-            return state.isDrained
-        }
-    }
-
-    func nextPage() async throws(StorageError) -> [PullEntry]? {
-        if let failure = self.state.withLock({ $0.failure }) { throw failure }
-        if self.pool.isClosed { throw .unavailable }
-        do {
-            if self.state.withLock({ $0.chunks.isEmpty && !$0.isDrained }) {
-                guard let (chunks, mustResume) = try await self.stream.next() else {
-                    self.state.withLock { $0.isDrained = true }
-                    return nil
-                }
-                self.state.withLock { $0.chunks = Deque(chunks) }
-                if mustResume { self.connection.resumeReading() }
-            }
-            let page = try self.takePage()
-            return page.isEmpty ? nil : page
-        } catch {
-            let failure = error as? StorageError ?? (error as? PostgresFailure)?.storageError ?? .unavailable
-            self.state.withLock { $0.failure = failure }
-            throw failure
-        }
-    }
-
-    private func takePage() throws(StorageError) -> [PullEntry] {
-        let chunks = self.state.withLock { state in
-            var taken: [PostgresRows] = []
-            var rows = 0
-            var bytes = 0
-            while let chunk = state.chunks.first,
-                taken.isEmpty
-                    || rows + chunk.count <= Limits.pullBufferedEntriesMax && bytes < Limits.pullPageBytesMax
-            {
-                rows += chunk.count
-                bytes += chunk.byteCount
-                taken.append(chunk)
-                state.chunks.removeFirst()
-            }
-            return taken
-        }
-        var page: [PullEntry] = []
-        page.reserveCapacity(chunks.reduce(0) { $0 + $1.count })
-        for chunk in chunks {
-            for row in 0..<chunk.count { page.append(try PullQuery.entry(row, of: chunk)) }
-        }
-        return page
-    }
+    func nextPage() async throws(StorageError) -> [PullEntry]? { try await self.pages.next() }
 }

@@ -174,20 +174,35 @@ extension SQLiteStorage {
     package func withPull<Result: Sendable>(
         of space: SpaceID, since: Int64, _ body: (any PullSnapshot) async throws -> Result
     ) async throws -> Result {
+        try await self.withPullLease { connection in
+            let pull = try await SQLitePull.begin(on: connection, space: space, since: since)
+            return try await self.ending(pull.pages) { try await body(pull) }
+        }
+    }
+
+    func withPullLease<Result: Sendable>(
+        _ body: (DatabaseQueue) async throws -> Result
+    ) async throws -> Result {
         let lease = try await self.readers.lease(for: .pull)
         defer {
             self.readers.release(lease)
             self.writer.pullEnded()
         }
-        let pull = try await SQLitePull.begin(on: lease.connection, space: space, since: since)
+        return try await body(lease.connection)
+    }
+
+    /// Ends the transaction of `pages` when `body` has returned or thrown.
+    func ending<Position, Element, Result: Sendable>(
+        _ pages: SQLitePages<Position, Element>, _ body: () async throws -> Result
+    ) async throws -> Result {
         let result: Swift.Result<Result, any Error>
         do {
-            result = .success(try await body(pull))
+            result = .success(try await body())
         } catch {
             result = .failure(error)
         }
         do {
-            try await pull.end()
+            try await pages.end()
         } catch {
             self.logger.error("SQLite pull did not end cleanly", metadata: ["error": "\(error)"])
         }
