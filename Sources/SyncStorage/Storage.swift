@@ -49,7 +49,10 @@ package protocol RecordStore: Sendable {
 }
 
 /// Everything that a backend offers, through one value.
-package protocol Storage: SpaceStore, RecordStore, MembershipStore, InvitationStore, RevocationStore, RateLimitStore {
+package protocol Storage:
+    SpaceStore, RecordStore, MembershipStore, InvitationStore, RevocationStore, RateLimitStore, EpochStore, DEKStore,
+    FileStore, FileDeletionStore
+{
     /// One round trip to the database.
     func ping() async throws(StorageError)
 

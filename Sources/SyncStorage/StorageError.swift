@@ -2,12 +2,23 @@
 package enum StorageError: Error, Hashable, Sendable {
     case spaceNotFound
     case spaceExists
+    case fileNotFound
     case invitationNotFound
     /// The membership log is not at the expected version.
     case versionConflict
     /// The entry does not continue the membership log.
     case hashChainBroken
     case keyGenerationStale
+    /// No rewrap for this epoch is in progress.
+    case epochMismatch
+    /// The epoch to begin is not the next one, or the rewrap of an epoch is in progress.
+    case epochConflict(current: Int32, rewrap: Int32?)
+    /// A DEK is not wrapped for the current epoch.
+    case dekEpochMismatch
+    case dekRecordNotFound
+    case fileDEKNotFound
+    case invalidWrappedDEK
+    case invalidFileSize
     case invalidRecordID
     case duplicateRecordID
     case blobTooLarge
@@ -25,10 +36,19 @@ extension StorageError: CustomStringConvertible {
         switch self {
         case .spaceNotFound: "space not found"
         case .spaceExists: "space already exists"
+        case .fileNotFound: "file not found"
         case .invitationNotFound: "invitation not found"
         case .versionConflict: "metadata version conflict"
         case .hashChainBroken: "hash chain broken"
         case .keyGenerationStale: "key generation stale"
+        case .epochMismatch: "epoch mismatch"
+        case .epochConflict(_, .some): "epoch conflict: rewrap in progress"
+        case .epochConflict(_, nil): "epoch conflict: epoch mismatch"
+        case .dekEpochMismatch: "DEK epoch mismatch"
+        case .dekRecordNotFound: "DEK record not found"
+        case .fileDEKNotFound: "file DEK record not found"
+        case .invalidWrappedDEK: "wrapped DEK must be exactly 44 bytes"
+        case .invalidFileSize: "file size must be non-negative"
         case .invalidRecordID: "invalid record ID"
         case .duplicateRecordID: "duplicate record ID in push"
         case .blobTooLarge: "blob exceeds limit"

@@ -50,6 +50,9 @@ enum PostgresLimits {
     static let feedDelayMax: Duration = .seconds(2)
     /// Time between two lines of log about one outage.
     static let outageLogInterval: Duration = .seconds(10)
+    /// Between two attempts to get a file's lock that another process holds, the first and the longest.
+    static let fileLockDelayMin: Duration = .milliseconds(10)
+    static let fileLockDelayMax: Duration = .milliseconds(500)
     /// Time that a migration step may take.
     static let migrationTimeLimit: Duration = .seconds(3_600)
 }

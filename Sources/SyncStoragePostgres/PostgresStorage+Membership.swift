@@ -34,8 +34,7 @@ private enum MembershipQuery {
     static func append(_ append: MemberAppend) -> [PostgresStatement] {
         let space = PostgresValue.id(append.space)
         var statements = [
-            PostgresStatement(
-                name: "lock_space", sql: "SELECT FROM spaces WHERE id = $1::uuid FOR UPDATE", parameters: [space]),
+            PostgresStatement.lockSpace(append.space),
             PostgresStatement(
                 name: "append_member", sql: Self.appendSQL,
                 parameters: [

@@ -31,6 +31,15 @@ extension PostgresStorage {
         }
     }
 
+    /// As above, for a caller that does not need the ordering of `committed`.
+    func write<Value: Sendable>(
+        in space: SpaceID, bytes: Int, _ body: @escaping @Sendable () async throws(StorageError) -> Value
+    ) async throws(StorageError) -> Value {
+        let outcome = Mutex<Result<Value, StorageError>>(.failure(.unavailable))
+        await self.write(in: space, bytes: bytes, committed: { result in outcome.withLock { $0 = result } }, body)
+        return try outcome.withLock { $0 }.get()
+    }
+
     /// Runs statements in one transaction and one round trip, and again when PostgreSQL gives it up for the sake of another.
     /// Goes on when the task is cancelled: others may wait for it.
     ///

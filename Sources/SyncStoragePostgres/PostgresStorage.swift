@@ -12,6 +12,7 @@ package final class PostgresStorage: Storage {
     let logger: Logger
 
     private let feed: PostgresChangeFeed
+    let fileLocks: PostgresFileLocks
 
     // Guarded by itself.
     let pushes: Mutex<PushState>
@@ -39,6 +40,7 @@ package final class PostgresStorage: Storage {
         let pool = PostgresPool(configuration, thread: thread, logger: logger)
         self.pool = pool
         self.feed = PostgresChangeFeed(pool: pool, thread: thread, logger: logger)
+        self.fileLocks = PostgresFileLocks(configuration, thread: thread, logger: logger)
         self.pushes = Mutex(PushState(writers: Self.writers(of: configuration.poolSize)))
     }
 
@@ -91,6 +93,7 @@ package final class PostgresStorage: Storage {
 
     package func close() async {
         await self.finishPushes()
+        self.fileLocks.close()
         await self.pool.close()
     }
 

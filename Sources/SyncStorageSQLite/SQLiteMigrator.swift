@@ -3,7 +3,7 @@ import GRDB
 package import SyncStorage
 
 /// Brings a database file to the schema of this program (docs/contract/storage.md §3, §11). SQLite databases start at
-/// version 13; there is no older one to upgrade.
+/// version 13; there is none with an older one.
 package enum SQLiteMigrator {
     /// The version that this program needs.
     package static var currentVersion: Int { Schema.version }
@@ -50,19 +50,30 @@ package enum SQLiteMigrator {
 
     // MARK: On an open connection
 
-    /// One transaction: two that come at once both end with every version recorded once.
+    /// One transaction for the baseline, and one for each step: two that come at once both end with every version recorded
+    /// once.
     static func migrate(_ db: Database, now: Date) throws {
         try db.inTransaction(.immediate) {
-            guard try self.appliedVersion(db) < Schema.version else { return .commit }
+            guard try self.appliedVersion(db) == 0 else { return .commit }
             try db.execute(sql: Schema.versionTable)
             for statement in Schema.baseline { try db.execute(sql: statement) }
-            for (version, name) in Schema.names {
-                try db.execute(
-                    sql: "INSERT INTO less_sync_migrations (version, name, applied_at) VALUES (?, ?, ?)",
-                    arguments: [version, name, now.microseconds])
-            }
+            for (version, name) in Schema.baselineNames { try self.record(version, name, at: now, db) }
             return .commit
         }
+        for step in Schema.steps {
+            try db.inTransaction(.immediate) {
+                guard try self.appliedVersion(db) < step.version else { return .commit }
+                for statement in step.statements { try db.execute(sql: statement) }
+                try self.record(step.version, step.name, at: now, db)
+                return .commit
+            }
+        }
+    }
+
+    private static func record(_ version: Int, _ name: String, at now: Date, _ db: Database) throws {
+        try db.execute(
+            sql: "INSERT INTO less_sync_migrations (version, name, applied_at) VALUES (?, ?, ?)",
+            arguments: [version, name, now.microseconds])
     }
 
     /// - Throws: `.migration` unless the database is empty or at a version of ours.
@@ -81,7 +92,7 @@ package enum SQLiteMigrator {
             throw StorageError.migration(
                 detail: "the database is at version \(last), newer than version \(Schema.version) of this program")
         }
-        guard versions == Schema.names.map(\.version) else {
+        guard last >= Schema.baselineVersion, versions == Array(1...last) else {
             throw StorageError.migration(detail: "the table of versions lists \(versions), which no program wrote")
         }
         return last

@@ -15,6 +15,8 @@ package final class SQLiteStorage: Storage {
     let readers: ReaderPool
     private let logger: Logger
     private let date: @Sendable () -> Date
+    let fileLocks = KeyedLock<FileKey>()
+    let waitLimit: Duration
 
     /// Opens a database, creating it where there is none, and holds its lock until `close`.
     ///
@@ -37,7 +39,9 @@ package final class SQLiteStorage: Storage {
                         detail: "the database is at version \(version), not \(Schema.version); run less-sync migrate")
                 }
                 try SQLiteMigrator.migrate(db, now: configuration.now())
-                logger.info("Created the SQLite schema", metadata: ["version": "\(Schema.version)"])
+                logger.info(
+                    "Brought the SQLite schema up to date",
+                    metadata: ["from": "\(version)", "version": "\(Schema.version)"])
             }
             let readers = try (0..<max(1, configuration.readers)).map { number in
                 try DatabaseQueue.reader(at: file.path, number: number, configuration)
@@ -55,6 +59,7 @@ package final class SQLiteStorage: Storage {
         self.readers = ReaderPool(readers, waitLimit: configuration.waitLimit, clock: configuration.clock)
         self.logger = logger
         self.date = configuration.now
+        self.waitLimit = configuration.waitLimit
     }
 
     /// Microseconds since the Unix epoch by the application clock, for reads of what expires.

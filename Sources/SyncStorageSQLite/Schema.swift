@@ -1,17 +1,47 @@
-/// The tables of docs/contract/storage.md §2 with the types of §11, as they are after migration 13 (architecture W5).
+/// The tables of docs/contract/storage.md §2 with the types of §11: a baseline, as they are after migration 13 (architecture
+/// W5), and steps from there.
 ///
 /// Apart from the types it differs from PostgreSQL in this: indexes end in the column that breaks ties of a pull, so that
 /// reading in pull order needs no sort; large columns stand last, because SQLite reads a row from its front; ids and flags
 /// are checked, because SQLite would store anything.
 enum Schema {
     /// Versions that the baseline stands for, with the names of docs/contract/storage.md §3.
-    static let names: [(version: Int, name: String)] = [
+    static let baselineNames: [(version: Int, name: String)] = [
         (1, "initial"), (2, "revocations"), (3, "invitations"), (4, "add_wrapped_dek"), (5, "files_record_id"),
         (6, "privacy_phase1"), (7, "mailbox_invitations"), (8, "ephemeral_rate_limits"), (9, "rewrap_epoch"),
         (10, "unified_cursor"), (11, "federation_keys"), (12, "federation_key_lifecycle"), (13, "records_space_key"),
     ]
 
-    static let version = 13
+    /// What came after the baseline, in order.
+    static let steps: [(version: Int, name: String, statements: [String])] = [
+        (
+            14, "file_deletions",
+            [
+                // Numbers are not used twice: who is done with an entry must not remove another.
+                """
+                CREATE TABLE file_deletions (
+                    id INTEGER PRIMARY KEY AUTOINCREMENT,
+                    space_id BLOB NOT NULL CHECK (length(space_id) = 16),
+                    file_id BLOB NOT NULL CHECK (length(file_id) = 16),
+                    due_at INTEGER NOT NULL,
+                    attempts INTEGER NOT NULL DEFAULT 0
+                )
+                """,
+                "CREATE INDEX idx_file_deletions_due_at ON file_deletions (due_at, id)",
+                """
+                CREATE TRIGGER files_queue_deletion AFTER DELETE ON files BEGIN
+                    INSERT INTO file_deletions (space_id, file_id, due_at) VALUES (OLD.space_id, OLD.id, 0);
+                END
+                """,
+            ]
+        )
+    ]
+
+    static let names = Self.baselineNames + Self.steps.map { ($0.version, $0.name) }
+
+    static let baselineVersion = 13
+
+    static let version = Self.baselineVersion + Self.steps.count
 
     static let versionTable = """
         CREATE TABLE less_sync_migrations (

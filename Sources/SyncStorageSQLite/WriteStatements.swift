@@ -18,7 +18,9 @@ struct WriteStatements {
         self.updateSpace = try SQLiteStatement(
             db,
             """
-            UPDATE spaces SET cursor = ?2, metadata_version = ?3, updated_at = ?4 WHERE id = ?1
+            UPDATE spaces SET cursor = ?2, metadata_version = ?3, key_generation = ?4, min_key_generation = ?5,
+                rewrap_epoch = ?6, updated_at = ?7
+            WHERE id = ?1
             """, action: "store the state of a space")
         self.recordCursor = try SQLiteStatement(
             db, "SELECT cursor FROM records WHERE space_id = ?1 AND id = ?2", action: "look for a record")
@@ -53,7 +55,10 @@ struct WriteStatements {
         try self.updateSpace.bind(space.id, at: 1)
         try self.updateSpace.bind(space.cursor, at: 2)
         try self.updateSpace.bind(Int64(space.metadataVersion), at: 3)
-        try self.updateSpace.bind(now, at: 4)
+        try self.updateSpace.bind(Int64(space.keyGeneration), at: 4)
+        try self.updateSpace.bind(Int64(space.minKeyGeneration), at: 5)
+        try self.updateSpace.bind(space.rewrapEpoch.map { Int64($0) }, at: 6)
+        try self.updateSpace.bind(now, at: 7)
         try self.updateSpace.run()
     }
 

@@ -165,19 +165,20 @@ struct ProgramTests {
                 #expect(try await program.waitUntilExit() == 0, "\(program.standardError)")
                 return program.standardOutput.split(separator: "\n")
             }
+            let latest = 14
             let before = try await run("status")
-            #expect(before.count == 13)
+            #expect(before.count == latest)
             #expect(before.allSatisfy { $0.hasSuffix("pending") })
             #expect(try await run("version") == ["0"])
 
             let applied = try await run("up")
-            #expect(applied.count == 14)
+            #expect(applied.count == latest + 1)
             #expect(applied.last == "migrations complete")
             #expect(try await run() == ["migrations complete"])
             let after = try await run("status")
-            #expect(after.count == 13)
+            #expect(after.count == latest)
             #expect(!after.contains { $0.hasSuffix("pending") })
-            #expect(try await run("version") == ["13"])
+            #expect(try await run("version") == ["\(latest)"])
         }
     }
 

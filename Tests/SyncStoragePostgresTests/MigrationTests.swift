@@ -12,12 +12,12 @@ struct MigrationTests {
     private static let otherSpace = "22222222-2222-2222-2222-222222222222"
     private static let record = "019400e8-7b5d-7000-8000-000000000001"
 
-    @Test("MG1: an empty database gets every table, column, index and constraint, at version 13")
+    @Test("MG1: an empty database gets every table, column, index and constraint, at the latest version")
     func fresh() async throws {
         try await SchemaUnderTest.with { schema in
             #expect(try await schema.migrator.version() == 0)
-            #expect(try await schema.migrator.migrate() == Array(1...13))
-            #expect(try await schema.migrator.version() == 13)
+            #expect(try await schema.migrator.migrate() == Array(1...Migration.latestVersion))
+            #expect(try await schema.migrator.version() == Migration.latestVersion)
             let columns = try await schema.column(
                 """
                 SELECT table_name || ': ' || string_agg(
@@ -32,6 +32,7 @@ struct MigrationTests {
                     federation_signing_keys: created_at \(times)!, deactivated_at \(times), is_active boolean!, \
                     is_primary boolean!, kid text!, private_key bytea!, public_key bytea!
                     """,
+                    "file_deletions: attempts integer!, due_at \(times)!, file_id uuid!, id bigint!, space_id uuid!",
                     """
                     files: cursor bigint!, deleted boolean!, id uuid!, record_id uuid!, size bigint!, space_id uuid!, \
                     wrapped_dek bytea!
@@ -70,6 +71,9 @@ struct MigrationTests {
                 "spaces: spaces_pkey PRIMARY KEY (id)",
                 "spaces_updated_at on spaces",
                 "update_updated_at_column",
+                "file_deletions: file_deletions_pkey PRIMARY KEY (id)",
+                "files_queue_deletion on files",
+                "queue_file_deletion",
             ] {
                 #expect(description.contains(object))
             }
@@ -78,7 +82,8 @@ struct MigrationTests {
                 "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND indexname !~ '_(pkey|key)$'")
             #expect(
                 Set(indexes.compactMap { $0 }) == [
-                    "idx_records_sync", "idx_files_record_id", "idx_files_space_cursor", "idx_members_cursor",
+                    "idx_file_deletions_due_at", "idx_records_sync", "idx_files_record_id", "idx_files_space_cursor",
+                    "idx_members_cursor",
                     "idx_invitations_mailbox", "idx_invitations_expires_at", "idx_rate_limit_actions_lookup",
                     "federation_signing_keys_single_primary_idx",
                 ])
@@ -92,7 +97,7 @@ struct MigrationTests {
             let before = try await schema.run("SELECT * FROM less_sync_migrations ORDER BY version")
             #expect(try await schema.migrator.migrate() == [])
             #expect(try await schema.run("SELECT * FROM less_sync_migrations ORDER BY version") == before)
-            #expect(before.map { $0[0] } == (1...13).map(String.init))
+            #expect(before.map { $0[0] } == (1...Migration.latestVersion).map(String.init))
         }
     }
 
@@ -124,7 +129,61 @@ struct MigrationTests {
             await storage.close()
 
             #expect(try await schema.column("SELECT count(*) FROM _sqlx_migrations") == ["12"])
-            #expect(try await schema.migrator.version() == 13)
+            #expect(try await schema.migrator.version() == Migration.latestVersion)
+        }
+    }
+
+    @Test("MG3: of a database of the reference server the objects of files that go are queued from then on")
+    func referenceFiles() async throws {
+        try await SchemaUnderTest.with { schema in
+            try await schema.build(through: 12)
+            try await schema.writeReferenceHistory(1...12)
+            try await schema.run("INSERT INTO spaces (id, client_id, cursor) VALUES ('\(Self.space)', 'client', 3)")
+            try await schema.run(
+                "INSERT INTO records (id, space_id, blob, cursor) VALUES ('\(Self.record)', '\(Self.space)', '\\x6f', 1)"
+            )
+            for file in [Self.space, Self.otherSpace] {
+                try await schema.run(
+                    """
+                    INSERT INTO files (space_id, id, size, wrapped_dek, record_id, cursor)
+                    VALUES ('\(Self.space)', '\(file)', 5, decode(repeat('00', 44), 'hex'), '\(Self.record)', 2)
+                    """)
+            }
+            // Gone before we came: its object is not in the queue.
+            try await schema.run("DELETE FROM files WHERE id = '\(Self.space)'")
+            let storage = try await PostgresStorage.open(schema.configuration, logger: SchemaUnderTest.logger)
+            let space = try #require(SpaceID(wireText: Self.space))
+            let left = try #require(FileID(wireText: Self.otherSpace))
+            #expect(try await storage.file(left, in: space).size == 5)
+            #expect(try await storage.dueFileDeletions(limit: 10) == [])
+            #expect(try await storage.push([.fixture(1, nil, at: 1)], to: space).receipt?.removedFiles == [left])
+            #expect(try await storage.dueFileDeletions(limit: 10).map(\.file) == [left])
+            await storage.close()
+        }
+    }
+
+    @Test("MG8: version 14 is undone with what it has queued, and applied again")
+    func fileDeletions() async throws {
+        try await SchemaUnderTest.with { schema in
+            try await schema.migrator.migrate()
+            try await schema.migrator.down(Migration.latestVersion - 13)
+            let before = try await schema.description()
+            #expect(try await schema.migrator.migrate() == Array(14...Migration.latestVersion))
+            try await schema.run("INSERT INTO spaces (id, client_id, cursor) VALUES ('\(Self.space)', 'client', 3)")
+            try await schema.run(
+                "INSERT INTO records (id, space_id, blob, cursor) VALUES ('\(Self.record)', '\(Self.space)', '\\x6f', 1)"
+            )
+            try await schema.run(
+                """
+                INSERT INTO files (space_id, id, size, wrapped_dek, record_id, cursor)
+                VALUES ('\(Self.space)', '\(Self.record)', 5, decode(repeat('00', 44), 'hex'), '\(Self.record)', 2)
+                """)
+            try await schema.run("DELETE FROM files")
+            #expect(try await schema.column("SELECT file_id FROM file_deletions") == [Self.record])
+            try await schema.migrator.down(Migration.latestVersion - 13)
+            #expect(try await schema.description() == before)
+            #expect(try await schema.migrator.migrate() == Array(14...Migration.latestVersion))
+            #expect(try await schema.column("SELECT file_id FROM file_deletions") == [])
         }
     }
 
@@ -138,7 +197,7 @@ struct MigrationTests {
                     "INSERT INTO federation_signing_keys VALUES ('\(kid)', '\\x00', '\\x00', '2024-01-0\(day)')")
             }
             #expect(try await schema.migrator.version() == 11)
-            #expect(try await schema.migrator.migrate() == [12, 13])
+            #expect(try await schema.migrator.migrate() == Array(12...Migration.latestVersion))
             #expect(try await schema.column("SELECT kid FROM federation_signing_keys WHERE is_primary") == ["a"])
         }
     }
@@ -148,7 +207,7 @@ struct MigrationTests {
         try await SchemaUnderTest.with { schema in
             try await schema.build(through: 10)
             try await schema.writeOlderHistory((0...11).map { ($0, true) } + [(11, false)])
-            #expect(try await schema.migrator.migrate() == [11, 12, 13])
+            #expect(try await schema.migrator.migrate() == Array(11...Migration.latestVersion))
         }
     }
 
@@ -188,7 +247,7 @@ struct MigrationTests {
             #expect(try await schema.migrator.version() == 4)
 
             try await schema.run("DELETE FROM files")
-            #expect(try await schema.migrator.migrate() == Array(5...13))
+            #expect(try await schema.migrator.migrate() == Array(5...Migration.latestVersion))
         }
     }
 
@@ -209,7 +268,7 @@ struct MigrationTests {
             }
             #expect(
                 try await schema.column("SELECT version FROM less_sync_migrations ORDER BY version")
-                    == (1...13).map(String.init))
+                    == (1...Migration.latestVersion).map(String.init))
         }
     }
 
@@ -218,7 +277,7 @@ struct MigrationTests {
         try await SchemaUnderTest.with { schema in
             try await schema.migrator.migrate()
             let before = try await schema.description()
-            for version in (1...13).reversed() {
+            for version in (1...Migration.latestVersion).reversed() {
                 #expect(try await schema.migrator.down(1) == [version])
                 #expect(try await schema.migrator.version() == version - 1)
             }
@@ -228,7 +287,7 @@ struct MigrationTests {
                     == ["less_sync_migrations"])
             try await schema.migrator.migrate()
             #expect(try await schema.description() == before)
-            #expect(try await schema.migrator.down(13) == (1...13).reversed())
+            #expect(try await schema.migrator.down(Migration.latestVersion) == (1...Migration.latestVersion).reversed())
         }
     }
 
@@ -257,7 +316,9 @@ struct MigrationTests {
             try await schema.writeReferenceHistory(1...12)
             try await schema.writeOlderHistory((0...11).map { ($0, true) })
             try await schema.migrator.migrate()
-            #expect(try await schema.migrator.down(3) == [13, 12, 11])
+            #expect(
+                try await schema.migrator.down(Migration.latestVersion - 10)
+                    == (11...Migration.latestVersion).reversed())
             #expect(try await schema.column("SELECT max(version) FROM _sqlx_migrations") == ["10"])
             #expect(try await schema.column("SELECT max(version_id) FROM goose_db_version") == ["10"])
             #expect(try await schema.migrator.version() == 10)
@@ -283,10 +344,10 @@ struct MigrationTests {
         }
     }
 
-    @Test("MG10: a newer schema is refused", arguments: [14, 99])
+    @Test("MG10: a newer schema is refused", arguments: [Migration.latestVersion + 1, 99])
     func newer(version: Int) async throws {
         let error = StorageError.migration(
-            detail: "the schema is at version \(version), newer than this program's 13")
+            detail: "the schema is at version \(version), newer than this program's \(Migration.latestVersion)")
         try await SchemaUnderTest.with { schema in
             try await schema.migrator.migrate()
             try await schema.run("INSERT INTO less_sync_migrations (version, name) VALUES (\(version), 'later')")
@@ -309,6 +370,7 @@ struct MigrationTests {
     func recordsSpaceKey() async throws {
         try await SchemaUnderTest.with { schema in
             try await schema.migrator.migrate()
+            try await schema.migrator.down(Migration.latestVersion - 13)
             for space in [Self.space, Self.otherSpace] {
                 try await schema.run("INSERT INTO spaces (id, client_id) VALUES ('\(space)', 'client')")
                 try await schema.run(
@@ -325,7 +387,7 @@ struct MigrationTests {
             #expect(try await schema.migrator.version() == 13)
             try await schema.run("DELETE FROM records WHERE space_id = '\(Self.otherSpace)'")
             #expect(try await schema.migrator.down(1) == [13])
-            #expect(try await schema.migrator.migrate() == [13])
+            #expect(try await schema.migrator.migrate() == Array(13...Migration.latestVersion))
         }
     }
 
@@ -333,8 +395,8 @@ struct MigrationTests {
     func status() async throws {
         try await SchemaUnderTest.with { schema in
             let pending = try await schema.migrator.status()
-            #expect(pending.map(\.version) == Array(1...13))
-            #expect(pending.first?.name == "initial" && pending.last?.name == "records_space_key")
+            #expect(pending.map(\.version) == Array(1...Migration.latestVersion))
+            #expect(pending.first?.name == "initial" && pending.last?.name == Migration.all.last?.name)
             #expect(pending.allSatisfy { $0.appliedAt == nil })
             try await schema.build(through: 3)
             try await schema.writeOlderHistory((0...3).map { ($0, true) })
@@ -351,7 +413,8 @@ struct MigrationTests {
             var configuration = schema.configuration
             configuration.migrates = false
             await #expect(
-                throws: StorageError.migration(detail: "the database is at version 0, not 13; run less-sync migrate")
+                throws: StorageError.migration(
+                    detail: "the database is at version 0, not \(Migration.latestVersion); run less-sync migrate")
             ) { _ = try await PostgresStorage.open(configuration, logger: SchemaUnderTest.logger) }
             #expect(try await schema.description() == [])
             try await schema.migrator.migrate()

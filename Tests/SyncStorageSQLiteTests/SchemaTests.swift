@@ -1,6 +1,7 @@
 import FoundationEssentials
 import GRDB
 import NIOCore
+import SyncProtocol
 import SyncStorage
 import SyncTesting
 import Testing
@@ -17,13 +18,13 @@ struct SchemaTests {
         }
     }
 
-    @Test("MG1: an empty database gets every table, column and index, at version 13")
+    @Test("MG1: an empty database gets every table, column and index, at the latest version")
     func fresh() async throws {
         try await self.withDatabase { queue in
             try queue.inDatabase { db in
                 #expect(try SQLiteMigrator.appliedVersion(db) == 0)
                 try SQLiteMigrator.migrate(db, now: Date(microseconds: 1))
-                #expect(try SQLiteMigrator.appliedVersion(db) == 13)
+                #expect(try SQLiteMigrator.appliedVersion(db) == Schema.version)
                 let columns: [String: Set<String>] = [
                     "spaces": [
                         "id", "client_id", "root_public_key", "key_generation", "min_key_generation",
@@ -34,6 +35,7 @@ struct SchemaTests {
                     "members": ["space_id", "chain_seq", "prev_hash", "entry_hash", "payload", "cursor"],
                     "revocations": ["space_id", "ucan_cid"],
                     "invitations": ["id", "mailbox_id", "payload", "created_at", "expires_at"],
+                    "file_deletions": ["id", "space_id", "file_id", "due_at", "attempts"],
                     "rate_limit_actions": ["action", "actor_hash", "created_at"],
                     "federation_signing_keys": [
                         "kid", "private_key", "public_key", "created_at", "is_active", "is_primary", "deactivated_at",
@@ -51,13 +53,14 @@ struct SchemaTests {
                     db, sql: "SELECT name FROM sqlite_schema WHERE type = 'index' AND name NOT LIKE 'sqlite%'")
                 #expect(
                     indexes == [
-                        "idx_records_sync", "idx_files_record_id", "idx_files_space_cursor", "idx_members_cursor",
+                        "idx_file_deletions_due_at", "idx_records_sync", "idx_files_record_id",
+                        "idx_files_space_cursor", "idx_members_cursor",
                         "idx_invitations_mailbox", "idx_invitations_expires_at", "idx_rate_limit_actions_lookup",
                         "federation_signing_keys_single_primary_idx",
                     ])
                 #expect(
                     try Int.fetchAll(db, sql: "SELECT version FROM less_sync_migrations ORDER BY version")
-                        == Array(1...13))
+                        == Array(1...Schema.version))
             }
         }
     }
@@ -107,6 +110,72 @@ struct SchemaTests {
         }
     }
 
+    /// A database as version 13 left it.
+    private func makeBaseline(_ db: Database) throws {
+        try db.execute(sql: Schema.versionTable)
+        for statement in Schema.baseline { try db.execute(sql: statement) }
+        for (version, name) in Schema.baselineNames {
+            try db.execute(
+                sql: "INSERT INTO less_sync_migrations (version, name, applied_at) VALUES (?, ?, 1)",
+                arguments: [version, name])
+        }
+    }
+
+    @Test("MG3: a database at version 13 gets what is missing and keeps its data")
+    func upgrade() async throws {
+        try await withTemporaryDirectory { directory in
+            let configuration = SQLiteConfiguration(path: directory + "/test.db", synchronous: .normal, readers: 2)
+            let queue = try DatabaseQueue.writer(at: directory + "/test.db", configuration)
+            let (space, record, file) = (SpaceID.random(), RecordID.fixture(1), FileID.random())
+            try queue.inDatabase { db in
+                try self.makeBaseline(db)
+                try db.execute(
+                    sql: "INSERT INTO spaces (id, client_id, cursor, created_at, updated_at) VALUES (?, 'c', 2, 0, 0)",
+                    arguments: [Data(space.bytes)])
+                try db.execute(
+                    sql: "INSERT INTO records (space_id, id, cursor, blob) VALUES (?, ?, 1, x'01')",
+                    arguments: [Data(space.bytes), Data(record.bytes)])
+                try db.execute(
+                    sql: """
+                        INSERT INTO files (space_id, id, size, wrapped_dek, record_id, cursor) VALUES (?, ?, 5, ?, ?, 2)
+                        """,
+                    arguments: [
+                        Data(space.bytes), Data(file.bytes), Data(repeating: 1, count: 44), Data(record.bytes),
+                    ])
+            }
+            try queue.close()
+
+            #expect(try await SQLiteMigrator.version(configuration) == 13)
+            #expect(
+                try await SQLiteMigrator.status(configuration).filter { $0.appliedAt == nil }.count == Schema.version
+                    - 13)
+            let storage = try await SQLiteStorage.open(configuration, logger: .silent)
+            #expect(try await storage.file(file, in: space).size == 5)
+            #expect(try await storage.push([.fixture(1, nil, at: 1)], to: space).receipt?.removedFiles == [file])
+            #expect(try await storage.dueFileDeletions(limit: 10).map(\.file) == [file])
+            await storage.close()
+            #expect(try await SQLiteMigrator.version(configuration) == Schema.version)
+        }
+    }
+
+    @Test("MG6: a step that fails leaves the version before it")
+    func stepHalfWay() async throws {
+        try await self.withDatabase { queue in
+            try queue.inDatabase { db in
+                try self.makeBaseline(db)
+                // In the way of the last statement of the step.
+                try db.execute(
+                    sql: "CREATE TRIGGER files_queue_deletion AFTER INSERT ON files BEGIN SELECT 1; END")
+                #expect(throws: DatabaseError.self) { try SQLiteMigrator.migrate(db, now: Date()) }
+                #expect(try SQLiteMigrator.appliedVersion(db) == 13)
+                #expect(try !db.tableExists("file_deletions"))
+                try db.execute(sql: "DROP TRIGGER files_queue_deletion")
+                try SQLiteMigrator.migrate(db, now: Date())
+                #expect(try SQLiteMigrator.appliedVersion(db) == Schema.version)
+            }
+        }
+    }
+
     @Test("MG2: migrating again changes nothing")
     func again() async throws {
         try await self.withDatabase { queue in
@@ -131,7 +200,7 @@ struct SchemaTests {
                 #expect(try SQLiteMigrator.appliedVersion(db) == 0)
                 try db.execute(sql: "PRAGMA max_page_count = 1000000")
                 try SQLiteMigrator.migrate(db, now: Date())
-                #expect(try SQLiteMigrator.appliedVersion(db) == 13)
+                #expect(try SQLiteMigrator.appliedVersion(db) == Schema.version)
             }
         }
     }
@@ -147,7 +216,7 @@ struct SchemaTests {
                             try SQLiteMigrator.migrate(db, now: Date())
                             return try Int.fetchOne(db, sql: "SELECT count(*) FROM less_sync_migrations")
                         }
-                        #expect(versions == 13)
+                        #expect(versions == Schema.version)
                     }
                 }
                 try await group.waitForAll()
@@ -159,14 +228,16 @@ struct SchemaTests {
     func refused() async throws {
         let cases: [(sql: String, error: StorageError)] = [
             (
-                "INSERT INTO less_sync_migrations VALUES (14, 'later', 0)",
-                .migration(detail: "the database is at version 14, newer than version 13 of this program")
+                "INSERT INTO less_sync_migrations VALUES (\(Schema.version + 1), 'later', 0)",
+                .migration(
+                    detail: "the database is at version \(Schema.version + 1), "
+                        + "newer than version \(Schema.version) of this program")
             ),
             (
                 "DELETE FROM less_sync_migrations WHERE version = 4",
                 .migration(
                     detail:
-                        "the table of versions lists [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13], which no program wrote"
+                        "the table of versions lists \([1, 2, 3] + (5...Schema.version)), which no program wrote"
                 )
             ),
             ("DELETE FROM less_sync_migrations", .migration(detail: "the table of versions is empty")),
@@ -203,7 +274,7 @@ struct SchemaTests {
             #expect(applied.allSatisfy { $0.appliedAt?.microseconds == 1_700_000_000_123_456 })
             #expect(try await SQLiteMigrator.up(configuration).isEmpty)
             #expect(try await SQLiteMigrator.status(configuration) == applied)
-            #expect(try await SQLiteMigrator.version(configuration) == 13)
+            #expect(try await SQLiteMigrator.version(configuration) == Schema.version)
         }
     }
 
@@ -213,7 +284,7 @@ struct SchemaTests {
             var configuration = SQLiteConfiguration(path: directory + "/test.db", readers: 1, migrates: false)
             await #expect(
                 throws: StorageError.migration(
-                    detail: "the database is at version 0, not 13; run less-sync migrate")
+                    detail: "the database is at version 0, not \(Schema.version); run less-sync migrate")
             ) { try await SQLiteStorage.open(configuration, logger: .silent) }
             configuration.migrates = true
             _ = try await SQLiteMigrator.up(configuration)

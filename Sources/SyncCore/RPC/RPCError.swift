@@ -29,6 +29,18 @@ extension RPCError {
         case .spaceExists: self.init(.conflict, "space already exists", cause: error)
         case .invitationNotFound: self.init(.notFound, "not found", cause: error)
         case .versionConflict, .hashChainBroken: self.init(.conflict, "conflict", cause: error)
+        case .fileNotFound: self.init(.notFound, error.description, cause: error)
+        case .epochConflict: self.init(.conflict, "conflict", cause: error)
+        case .epochMismatch: self.init(.conflict, "epoch mismatch", cause: error)
+        case .dekEpochMismatch:
+            self.init(.conflict, "DEK epoch does not match current key generation", cause: error)
+        case .dekRecordNotFound:
+            self.init(.badRequest, "one or more DEK records were not found", cause: error)
+        case .fileDEKNotFound:
+            self.init(.badRequest, "one or more file DEK records were not found", cause: error)
+        case .invalidWrappedDEK:
+            self.init(.badRequest, "invalid record: wrapped DEK must be exactly 44 bytes", cause: error)
+        case .invalidFileSize: self.init(.badRequest, error.description, cause: error)
         case .keyGenerationStale: self.init(.keyGenerationStale, "key generation stale", cause: error)
         case .invalidRecordID, .duplicateRecordID: self.init(.badRequest, error.description, cause: error)
         case .blobTooLarge, .pushRecordLimitExceeded, .pushPayloadLimitExceeded:

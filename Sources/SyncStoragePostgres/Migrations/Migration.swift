@@ -12,6 +12,7 @@ struct Migration: Sendable {
     static let all: [Migration] = [
         .initial, .revocations, .invitations, .addWrappedDEK, .filesRecordID, .privacyPhase1, .mailboxInvitations,
         .ephemeralRateLimits, .rewrapEpoch, .unifiedCursor, .federationKeys, .federationKeyLifecycle, .recordsSpaceKey,
+        .fileDeletions,
     ]
 
     static let latestVersion = Self.all.count

@@ -107,6 +107,70 @@ final class HookedStorage: Storage {
         try await self.storage.cleanUpActions(before: before, limit: limit)
     }
 
+    func advanceEpoch(of space: SpaceID, to epoch: Int32, setsMinimum: Bool) async throws(StorageError) {
+        try await self.storage.advanceEpoch(of: space, to: epoch, setsMinimum: setsMinimum)
+    }
+
+    func completeRewrap(of space: SpaceID, for epoch: Int32) async throws(StorageError) {
+        try await self.storage.completeRewrap(of: space, for: epoch)
+    }
+
+    func withRecordDEKs<Value: Sendable>(
+        of space: SpaceID, since: Int64, _ body: (any DEKList<RecordSubject>) async throws -> Value
+    ) async throws -> Value {
+        try await self.storage.withRecordDEKs(of: space, since: since, body)
+    }
+
+    func withFileDEKs<Value: Sendable>(
+        of space: SpaceID, since: Int64, _ body: (any DEKList<FileSubject>) async throws -> Value
+    ) async throws -> Value {
+        try await self.storage.withFileDEKs(of: space, since: since, body)
+    }
+
+    func rewrapRecordDEKs(_ rewrap: DEKRewrap<RecordSubject>, in space: SpaceID) async throws(StorageError) {
+        try await self.storage.rewrapRecordDEKs(rewrap, in: space)
+    }
+
+    func rewrapFileDEKs(_ rewrap: DEKRewrap<FileSubject>, in space: SpaceID) async throws(StorageError) {
+        try await self.storage.rewrapFileDEKs(rewrap, in: space)
+    }
+
+    func recordFile(
+        _ file: NewFile, committed: @escaping @Sendable (Result<Int64?, StorageError>) -> Void
+    ) async {
+        await self.storage.recordFile(file, committed: committed)
+    }
+
+    func file(_ id: FileID, in space: SpaceID) async throws(StorageError) -> FileMetadata {
+        try await self.storage.file(id, in: space)
+    }
+
+    func fileExists(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+        try await self.storage.fileExists(id, in: space)
+    }
+
+    func deleteFiles(of records: [RecordID], in space: SpaceID) async throws(StorageError) -> [FileID] {
+        try await self.storage.deleteFiles(of: records, in: space)
+    }
+
+    func withFileLock<Value: Sendable>(
+        _ file: FileID, in space: SpaceID, _ body: () async throws -> Value
+    ) async throws -> Value {
+        try await self.storage.withFileLock(file, in: space, body)
+    }
+
+    func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion] {
+        try await self.storage.dueFileDeletions(limit: limit)
+    }
+
+    func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
+        try await self.storage.completeFileDeletion(deletion)
+    }
+
+    func postponeFileDeletion(_ deletion: FileDeletion, by delay: Duration) async throws(StorageError) {
+        try await self.storage.postponeFileDeletion(deletion, by: delay)
+    }
+
     func ping() async throws(StorageError) { try await self.storage.ping() }
 
     var statistics: StorageStatistics { self.storage.statistics }

@@ -1,0 +1,122 @@
+package import NIOCore
+package import SyncProtocol
+import Synchronization
+
+/// What is recorded of a file whose object is stored (docs/contract/storage.md §6.4).
+package struct NewFile: Hashable, Sendable {
+    package var space: SpaceID
+    package var id: FileID
+    package var recordID: RecordID
+    /// Bytes of the stored object.
+    package var size: Int64
+    package var wrappedDEK: ByteBuffer
+
+    package init(space: SpaceID, id: FileID, recordID: RecordID, size: Int64, wrappedDEK: ByteBuffer) {
+        self.space = space
+        self.id = id
+        self.recordID = recordID
+        self.size = size
+        self.wrappedDEK = wrappedDEK
+    }
+}
+
+/// One row of `files`.
+package struct FileMetadata: Hashable, Sendable {
+    package var id: FileID
+    package var recordID: RecordID
+    /// Bytes of the stored object.
+    package var size: Int64
+    package var wrappedDEK: ByteBuffer
+    package var cursor: Int64
+
+    package init(id: FileID, recordID: RecordID, size: Int64, wrappedDEK: ByteBuffer, cursor: Int64) {
+        self.id = id
+        self.recordID = recordID
+        self.size = size
+        self.wrappedDEK = wrappedDEK
+        self.cursor = cursor
+    }
+}
+
+/// An object that is to be deleted from the blob store, because the row of its file is gone.
+package struct FileDeletion: Hashable, Sendable {
+    /// Of the entry in the queue. One file may have several.
+    package var number: Int64
+    package var space: SpaceID
+    package var file: FileID
+    /// How often it was put off.
+    package var attempts: Int32
+
+    package init(number: Int64, space: SpaceID, file: FileID, attempts: Int32) {
+        self.number = number
+        self.space = space
+        self.file = file
+        self.attempts = attempts
+    }
+}
+
+/// Files of spaces: their rows, not their bytes (docs/contract/storage.md §6.4). A row that another program flagged deleted
+/// is absent, but for a pull (Δ-S6).
+package protocol FileStore: Sendable {
+    /// Records a file whose object is stored, in one transaction under the space lock: the file gets the space's next cursor.
+    /// One that is recorded already keeps its first values, and the cursor stays. Takes its turn among the pushes to the
+    /// space, and returns once `committed` has returned; cancelling the task does not take it back.
+    ///
+    /// - Parameter committed: Called exactly once, after the commit (or the failure, with nothing written), in cursor order
+    ///   with the pushes to the space. It must not block. Gets the new cursor, or `nil` for a file that was recorded already.
+    ///   Failures are the first of `.invalidWrappedDEK`, `.invalidFileSize` and `.spaceNotFound`; `.database` for an unknown
+    ///   record; `.unavailable`.
+    func recordFile(
+        _ file: NewFile, committed: @escaping @Sendable (Result<Int64?, StorageError>) -> Void) async
+
+    /// - Throws: `.fileNotFound`, also for an unknown space.
+    func file(_ id: FileID, in space: SpaceID) async throws(StorageError) -> FileMetadata
+
+    func fileExists(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool
+
+    /// Removes the files of these records and returns their ids in any order; the cursor stays. No records: no files,
+    /// without touching the database.
+    func deleteFiles(of records: [RecordID], in space: SpaceID) async throws(StorageError) -> [FileID]
+
+    /// Runs `body` while nobody else, in this process or another one on the database, runs one for this file. Held from the
+    /// publishing of an object to `recordFile`, and for the deletion of an object (§6.5).
+    ///
+    /// - Throws: `StorageError.unavailable` when the lock is not to be had within the time limit, or the task is cancelled
+    ///   while it waits; what `body` throws.
+    func withFileLock<Result: Sendable>(
+        _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
+    ) async throws -> Result
+}
+
+/// Objects that wait to be deleted (Δ-S7). Whatever removes the row of a file queues its object in the same transaction; the
+/// queue outlives the process and the space.
+///
+/// Whoever works on an entry holds the file's lock, looks whether there is a row again (a new upload), and else deletes the
+/// object; then it completes the entry.
+package protocol FileDeletionStore: Sendable {
+    /// Entries that are due, longest due first. Several servers may get the same.
+    func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion]
+
+    /// Removes an entry from the queue. One that is gone already is no failure.
+    func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError)
+
+    /// Makes an entry due after `delay` from now, and counts the attempt.
+    func postponeFileDeletion(_ deletion: FileDeletion, by delay: Duration) async throws(StorageError)
+}
+
+extension FileStore {
+    /// `recordFile` for a caller that does not need the ordering of `committed`.
+    package func recordFile(_ file: NewFile) async throws(StorageError) -> Int64? {
+        let outcome = Mutex<Result<Int64?, StorageError>>(.failure(.unavailable))
+        await self.recordFile(file) { result in outcome.withLock { $0 = result } }
+        return try outcome.withLock { $0 }.get()
+    }
+}
+
+extension NewFile {
+    /// The first two checks of `recordFile`.
+    package func validate() throws(StorageError) {
+        guard self.wrappedDEK.readableBytes == StorageLimits.wrappedDEKBytes else { throw .invalidWrappedDEK }
+        guard self.size >= 0 else { throw .invalidFileSize }
+    }
+}

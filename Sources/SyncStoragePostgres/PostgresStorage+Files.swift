@@ -1,0 +1,142 @@
+import NIOCore
+package import SyncProtocol
+package import SyncStorage
+
+extension PostgresStorage {
+    package func recordFile(
+        _ file: NewFile, committed: @escaping @Sendable (Result<Int64?, StorageError>) -> Void
+    ) async {
+        do throws(StorageError) { try file.validate() } catch { return committed(.failure(error)) }
+        await self.write(in: file.space, bytes: file.wrappedDEK.readableBytes, committed: committed) {
+            () async throws(StorageError) in
+            let rows = try await self.transaction([.lockSpace(file.space), FileQuery.record(file)])
+            guard let answer = rows.last, answer.count == 1 else { throw .spaceNotFound }
+            return answer.integer(0, 0, as: Int64.self)
+        }
+    }
+
+    package func file(_ id: FileID, in space: SpaceID) async throws(StorageError) -> FileMetadata {
+        let rows = try await self.run(
+            PostgresStatement(
+                name: "file",
+                sql: """
+                    SELECT record_id, size, wrapped_dek, cursor FROM files
+                    WHERE space_id = $1::uuid AND id = $2::uuid AND NOT deleted
+                    """,
+                parameters: [PostgresValue.id(space), PostgresValue.id(id)]))
+        guard rows.count == 1 else { throw .fileNotFound }
+        guard let record = rows.id(0, 0) as RecordID?, let size = rows.integer(0, 1, as: Int64.self),
+            let dek = rows.bytes(0, 2), let cursor = rows.integer(0, 3, as: Int64.self)
+        else { throw .database(detail: "unexpected types in files") }
+        return FileMetadata(id: id, recordID: record, size: size, wrappedDEK: dek, cursor: cursor)
+    }
+
+    package func fileExists(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+        let rows = try await self.run(
+            PostgresStatement(
+                name: "file_exists",
+                sql: "SELECT EXISTS (SELECT FROM files WHERE space_id = $1::uuid AND id = $2::uuid AND NOT deleted)",
+                parameters: [PostgresValue.id(space), PostgresValue.id(id)]))
+        guard let exists = rows.bool(0, 0) else { throw .database(detail: "unexpected types in files") }
+        return exists
+    }
+
+    package func deleteFiles(of records: [RecordID], in space: SpaceID) async throws(StorageError) -> [FileID] {
+        guard !records.isEmpty else { return [] }
+        let rows = try await self.run(
+            PostgresStatement(
+                name: "delete_files",
+                sql: "DELETE FROM files WHERE space_id = $1::uuid AND record_id = ANY ($2::uuid[]) RETURNING id",
+                parameters: [PostgresValue.id(space), PostgresValue.ids(records)]))
+        return (0..<rows.count).compactMap { rows.id($0, 0) }
+    }
+
+    package func withFileLock<Result: Sendable>(
+        _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
+    ) async throws -> Result {
+        try await self.fileLocks.withLock(FileKey(space: space, file: file), body)
+    }
+}
+
+extension PostgresStatement {
+    /// Ahead of a statement that reads what belongs to the space: that one sees what this one has waited for, and nothing of
+    /// it changes until the transaction ends.
+    static func lockSpace(_ space: SpaceID) -> PostgresStatement {
+        PostgresStatement(
+            name: "lock_space", sql: "SELECT FROM spaces WHERE id = $1::uuid FOR UPDATE",
+            parameters: [PostgresValue.id(space)])
+    }
+}
+
+private enum FileQuery {
+    /// One row with the new cursor, or with null for a file that was recorded already; none for an unknown space.
+    static func record(_ file: NewFile) -> PostgresStatement {
+        PostgresStatement(
+            name: "record_file",
+            sql: """
+                WITH recorded AS (
+                    INSERT INTO files (space_id, id, size, wrapped_dek, record_id, cursor)
+                    SELECT s.id, $2::uuid, $3::int8, $4::bytea, $5::uuid, s.cursor + 1
+                    FROM spaces s WHERE s.id = $1::uuid
+                    ON CONFLICT (space_id, id) DO UPDATE
+                    SET size = excluded.size, wrapped_dek = excluded.wrapped_dek, record_id = excluded.record_id,
+                        cursor = excluded.cursor, deleted = false
+                    WHERE files.deleted
+                    RETURNING cursor
+                ), moved AS (
+                    UPDATE spaces s SET cursor = r.cursor FROM recorded r WHERE s.id = $1::uuid
+                )
+                SELECT (SELECT r.cursor FROM recorded r) FROM spaces s WHERE s.id = $1::uuid
+                """,
+            parameters: [
+                PostgresValue.id(file.space), PostgresValue.id(file.id), PostgresValue.int8(file.size),
+                file.wrappedDEK, PostgresValue.id(file.recordID),
+            ])
+    }
+}
+
+// MARK: - Objects to delete
+
+extension PostgresStorage {
+    package func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion] {
+        let rows = try await self.run(
+            PostgresStatement(
+                name: "due_file_deletions",
+                sql: """
+                    SELECT id, space_id, file_id, attempts FROM file_deletions
+                    WHERE due_at <= now() ORDER BY due_at, id LIMIT $1::int8
+                    """,
+                parameters: [PostgresValue.int8(Int64(limit))]))
+        var deletions: [FileDeletion] = []
+        for row in 0..<rows.count {
+            guard let number = rows.integer(row, 0, as: Int64.self), let space = rows.id(row, 1) as SpaceID?,
+                let file = rows.id(row, 2) as FileID?, let attempts = rows.integer(row, 3, as: Int32.self)
+            else { throw .database(detail: "unexpected types in file_deletions") }
+            deletions.append(FileDeletion(number: number, space: space, file: file, attempts: attempts))
+        }
+        return deletions
+    }
+
+    package func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
+        _ = try await self.run(
+            PostgresStatement(
+                name: "complete_file_deletion", sql: "DELETE FROM file_deletions WHERE id = $1::int8",
+                parameters: [PostgresValue.int8(deletion.number)]))
+    }
+
+    package func postponeFileDeletion(
+        _ deletion: FileDeletion, by delay: Duration
+    ) async throws(StorageError) {
+        _ = try await self.run(
+            PostgresStatement(
+                name: "postpone_file_deletion",
+                sql: """
+                    UPDATE file_deletions SET due_at = now() + $2::int8 * interval '1 microsecond',
+                        attempts = attempts + 1
+                    WHERE id = $1::int8
+                    """,
+                parameters: [
+                    PostgresValue.int8(deletion.number), PostgresValue.int8(Int64(delay / .microseconds(1))),
+                ]))
+    }
+}

@@ -1,0 +1,146 @@
+import GRDB
+import NIOCore
+package import SyncProtocol
+package import SyncStorage
+
+extension SQLiteStorage {
+    package func recordFile(
+        _ file: NewFile, committed: @escaping @Sendable (Result<Int64?, StorageError>) -> Void
+    ) async {
+        do throws(StorageError) { try file.validate() } catch { return committed(.failure(error)) }
+        await self.write(bytes: file.wrappedDEK.readableBytes, committed: committed) {
+            transaction throws(StorageError) in try transaction.record(file)
+        }
+    }
+
+    package func file(_ id: FileID, in space: SpaceID) async throws(StorageError) -> FileMetadata {
+        let file = try await self.readers.query(while: "read a file") { db in
+            let row = try SQLiteStatement(
+                db,
+                """
+                SELECT record_id, size, wrapped_dek, cursor FROM files
+                WHERE space_id = ?1 AND id = ?2 AND deleted = 0
+                """, action: "read a file")
+            defer { row.reset() }
+            try row.bind(space, at: 1)
+            try row.bind(id, at: 2)
+            guard try row.step() else { return nil as FileMetadata? }
+            return FileMetadata(
+                id: id, recordID: try row.id(0), size: row.int64(1), wrappedDEK: row.buffer(2) ?? ByteBuffer(),
+                cursor: row.int64(3))
+        }
+        guard let file else { throw .fileNotFound }
+        return file
+    }
+
+    package func fileExists(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+        do {
+            _ = try await self.file(id, in: space)
+            return true
+        } catch .fileNotFound {
+            return false
+        }
+    }
+
+    package func deleteFiles(of records: [RecordID], in space: SpaceID) async throws(StorageError) -> [FileID] {
+        guard !records.isEmpty else { return [] }
+        return try await self.write(bytes: records.count * 16) { transaction throws(StorageError) in
+            var removed: [FileID] = []
+            for record in records { removed += try transaction.statements.removeFiles(of: record, in: space) }
+            return .success(removed)
+        }
+    }
+
+    package func withFileLock<Result: Sendable>(
+        _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
+    ) async throws -> Result {
+        // No other process has the database.
+        try await self.fileLocks.withLock(FileKey(space: space, file: file), within: self.waitLimit, body)
+    }
+}
+
+// MARK: - Objects to delete
+
+extension SQLiteStorage {
+    package func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion] {
+        let now = self.now()
+        return try await self.readers.query(while: "list files to delete") { db in
+            let row = try SQLiteStatement(
+                db,
+                """
+                SELECT id, space_id, file_id, attempts FROM file_deletions
+                WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2
+                """, action: "list files to delete")
+            defer { row.reset() }
+            try row.bind(now, at: 1)
+            try row.bind(Int64(limit), at: 2)
+            var deletions: [FileDeletion] = []
+            while try row.step() {
+                deletions.append(
+                    FileDeletion(
+                        number: row.int64(0), space: try row.id(1), file: try row.id(2), attempts: try row.int32(3)))
+            }
+            return deletions
+        }
+    }
+
+    package func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
+        try await self.write { transaction throws(StorageError) in
+            let row = try SQLiteStatement(
+                transaction.db, "DELETE FROM file_deletions WHERE id = ?1", action: "complete a deletion")
+            try row.bind(deletion.number, at: 1)
+            try row.run()
+            return .success(())
+        }
+    }
+
+    package func postponeFileDeletion(
+        _ deletion: FileDeletion, by delay: Duration
+    ) async throws(StorageError) {
+        try await self.write { transaction throws(StorageError) in
+            let row = try SQLiteStatement(
+                transaction.db, "UPDATE file_deletions SET due_at = ?2, attempts = attempts + 1 WHERE id = ?1",
+                action: "postpone a deletion")
+            try row.bind(deletion.number, at: 1)
+            try row.bind(transaction.now + Int64(delay / .microseconds(1)), at: 2)
+            try row.run()
+            return .success(())
+        }
+    }
+}
+
+extension WriteTransaction {
+    /// docs/contract/storage.md §6.4.
+    fileprivate mutating func record(_ file: NewFile) throws(StorageError) -> Result<Int64?, StorageError> {
+        guard var space = try self.space(file.space) else { return .failure(.spaceNotFound) }
+        let record = try SQLiteStatement(
+            self.db, "SELECT 1 FROM records WHERE space_id = ?1 AND id = ?2", action: "look for a record")
+        try record.bind(file.space, at: 1)
+        try record.bind(file.recordID, at: 2)
+        let isKnown = try record.step()
+        record.reset()
+        // Asked for, because a broken foreign key would undo what others write.
+        guard isKnown else {
+            return .failure(.database(detail: "cannot record a file: there is no such record in its space"))
+        }
+        let cursor = try self.nextCursor(of: space)
+        let row = try SQLiteStatement(
+            self.db,
+            """
+            INSERT INTO files (space_id, id, size, wrapped_dek, record_id, cursor) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            ON CONFLICT (space_id, id) DO UPDATE
+            SET size = ?3, wrapped_dek = ?4, record_id = ?5, cursor = ?6, deleted = 0 WHERE deleted
+            """, action: "record a file")
+        try row.bind(file.space, at: 1)
+        try row.bind(file.id, at: 2)
+        try row.bind(file.size, at: 3)
+        try row.bind(copying: file.wrappedDEK, at: 4)
+        try row.bind(file.recordID, at: 5)
+        try row.bind(cursor, at: 6)
+        try row.run()
+        guard row.changes == 1 else { return .success(nil) }
+        space.cursor = cursor
+        self.change(space)
+        return .success(cursor)
+    }
+}

@@ -1,0 +1,417 @@
+import NIOCore
+import SyncProtocol
+import SyncStorage
+import SyncTesting
+import Synchronization
+import Testing
+
+@Suite("Files", .timeLimit(.minutes(5)))
+struct FileTests {
+    private func file(
+        _ id: FileID = .random(), in space: SpaceID, of record: Int = 1, size: Int64 = 1_234,
+        dek: ByteBuffer = .wrappedDEK()
+    ) -> NewFile {
+        NewFile(space: space, id: id, recordID: .fixture(record), size: size, wrappedDEK: dek)
+    }
+
+    /// A space with this many records, at cursor 1.
+    private func makeSpace(_ test: any TestStorage, records: Int = 1) async throws -> SpaceID {
+        let space = try await test.makeSpace()
+        _ = try await test.storage.push((1...records).map { .fixture($0) }, to: space)
+        return space
+    }
+
+    private func queued(_ storage: any Storage) async throws -> [FileID] {
+        try await storage.dueFileDeletions(limit: 1_000).map(\.file)
+    }
+
+    @Test("FI1, FI12: a file is recorded at the space's next cursor", arguments: TestBackend.available)
+    func record(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let space = try await self.makeSpace(test)
+            let file = self.file(in: space)
+            #expect(try await test.storage.recordFile(file) == 2)
+            #expect(
+                try await test.storage.file(file.id, in: space)
+                    == FileMetadata(
+                        id: file.id, recordID: .fixture(1), size: 1_234, wrappedDEK: .wrappedDEK(), cursor: 2))
+            let empty = self.file(in: space, size: 0)
+            #expect(try await test.storage.recordFile(empty) == 3)
+            #expect(try await test.storage.file(empty.id, in: space).size == 0)
+            #expect(try await test.storage.space(space).cursor == 3)
+            let pull = try await test.storage.collectPull(of: space, since: 1)
+            #expect(
+                pull.entries
+                    == [(file, 2), (empty, 3)].map { file, cursor in
+                        .file(
+                            PulledFile(
+                                id: file.id, recordID: .fixture(1), size: file.size, wrappedDEK: .wrappedDEK(),
+                                cursor: Int64(cursor), deleted: false))
+                    })
+        }
+    }
+
+    @Test(
+        "FI2, FI10: a file that is recorded keeps its first values, and the cursor stays",
+        arguments: TestBackend.available)
+    func again(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let space = try await self.makeSpace(test, records: 2)
+            let file = self.file(in: space)
+            #expect(try await test.storage.recordFile(file) == 2)
+            let before = try await test.storage.file(file.id, in: space)
+            #expect(try await test.storage.recordFile(file) == nil)
+            let other = self.file(file.id, in: space, of: 2, size: 9, dek: .wrappedDEK(fill: 1))
+            #expect(try await test.storage.recordFile(other) == nil)
+            #expect(try await test.storage.file(file.id, in: space) == before)
+            #expect(try await test.storage.space(space).cursor == 2)
+        }
+    }
+
+    @Test("FI3: DEK and size are checked, in that order and before the space", arguments: TestBackend.available)
+    func invalid(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let space = try await self.makeSpace(test)
+            let short = ByteBuffer(repeating: 1, count: 5)
+            for (file, error) in [
+                (self.file(in: space, dek: short), StorageError.invalidWrappedDEK),
+                (self.file(in: space, size: -1), .invalidFileSize),
+                (self.file(in: space, size: -1, dek: short), .invalidWrappedDEK),
+                (self.file(in: .random(), dek: ByteBuffer(repeating: 1, count: 45)), .invalidWrappedDEK),
+                (self.file(in: .random(), size: Int64.min), .invalidFileSize),
+            ] { await #expect(throws: error) { try await test.storage.recordFile(file) } }
+            #expect(try await test.storage.space(space).cursor == 1)
+        }
+    }
+
+    @Test("FI4, FI5: a file is found in its own space alone", arguments: TestBackend.available)
+    func find(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let (space, other) = (try await self.makeSpace(test), try await self.makeSpace(test))
+            let file = self.file(in: space)
+            #expect(try await !storage.fileExists(file.id, in: space))
+            await #expect(throws: StorageError.fileNotFound) { try await storage.file(file.id, in: space) }
+            _ = try await storage.recordFile(file)
+            #expect(try await storage.fileExists(file.id, in: space))
+            for space in [other, .random()] {
+                #expect(try await !storage.fileExists(file.id, in: space))
+                await #expect(throws: StorageError.fileNotFound) { try await storage.file(file.id, in: space) }
+            }
+            // The same id is another file there.
+            #expect(try await storage.recordFile(self.file(file.id, in: other, size: 7)) == 2)
+            #expect(try await storage.file(file.id, in: space).size == 1_234)
+        }
+    }
+
+    @Test("FI6, FI7: an unknown space or record is an error and changes nothing", arguments: TestBackend.available)
+    func unknown(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let (space, other) = (try await self.makeSpace(test), try await self.makeSpace(test, records: 9))
+            await #expect(throws: StorageError.spaceNotFound) {
+                try await storage.recordFile(self.file(in: .random()))
+            }
+            // A record of another space is none of this one.
+            for record in [5, 99] {
+                let file = self.file(in: space, of: record)
+                do {
+                    _ = try await storage.recordFile(file)
+                    Issue.record("The file was recorded.")
+                } catch StorageError.database {}
+                #expect(try await !storage.fileExists(file.id, in: space))
+            }
+            #expect(try await storage.space(space).cursor == 1)
+            #expect(try await storage.recordFile(self.file(in: other, of: 5)) == 2)
+        }
+    }
+
+    @Test("FI8, FI9: the files of records are deleted, and their objects queued", arguments: TestBackend.available)
+    func deleteFiles(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test, records: 3)
+            let files = (0..<4).map { self.file(in: space, of: $0 < 2 ? 1 : $0) }
+            for file in files { _ = try await storage.recordFile(file) }
+            #expect(try await storage.deleteFiles(of: [], in: space) == [])
+            #expect(try await storage.deleteFiles(of: [.fixture(1)], in: .random()) == [])
+            #expect(try await storage.deleteFiles(of: [.fixture(9)], in: space) == [])
+            #expect(try await self.queued(storage) == [])
+            let removed = try await storage.deleteFiles(of: [.fixture(1), .fixture(2)], in: space)
+            #expect(Set(removed) == Set(files[0...2].map(\.id)) && removed.count == 3)
+            for file in files[0...2] { #expect(try await !storage.fileExists(file.id, in: space)) }
+            #expect(try await storage.fileExists(files[3].id, in: space))
+            #expect(try await storage.space(space).cursor == 5)
+            #expect(Set(try await self.queued(storage)) == Set(removed))
+        }
+    }
+
+    @Test("FI11, PU16: a file goes with its record, and can be recorded again", arguments: TestBackend.available)
+    func withRecord(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test)
+            let file = self.file(in: space)
+            _ = try await storage.recordFile(file)
+            let receipt = try await storage.push([.fixture(1, nil, at: 1)], to: space).receipt
+            #expect(receipt?.removedFiles == [file.id] && receipt?.cursor == 3)
+            #expect(try await !storage.fileExists(file.id, in: space))
+            #expect(try await self.queued(storage) == [file.id])
+            #expect(try await storage.recordFile(file) == 4)
+            #expect(try await storage.file(file.id, in: space).cursor == 4)
+        }
+    }
+
+    @Test(
+        "FI13: a row that is flagged deleted is absent, but for a pull, and is replaced",
+        arguments: TestBackend.available)
+    func flagged(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test, records: 2)
+            let flagged = PulledFile.fixture(of: .fixture(1), cursor: 2, deleted: true)
+            try await test.insertFile(flagged, into: space)
+            #expect(try await !storage.fileExists(flagged.id, in: space))
+            await #expect(throws: StorageError.fileNotFound) { try await storage.file(flagged.id, in: space) }
+            #expect(try await storage.collectPull(of: space, since: 1).entries == [.file(flagged)])
+            #expect(try await storage.recordFile(self.file(flagged.id, in: space, of: 2)) == 3)
+            #expect(
+                try await storage.file(flagged.id, in: space)
+                    == FileMetadata(
+                        id: flagged.id, recordID: .fixture(2), size: 1_234, wrappedDEK: .wrappedDEK(), cursor: 3))
+            #expect(try await storage.collectPull(of: space, since: 1).entries.count == 1)
+        }
+    }
+
+    @Test("CO4: of 20 tasks that record one file one gets a cursor", arguments: TestBackend.available)
+    func race(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test)
+            let file = self.file(in: space)
+            let cursors = try await withThrowingTaskGroup(of: Int64?.self) { group in
+                for _ in 0..<20 { group.addTask { try await storage.recordFile(file) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(cursors.compactMap { $0 } == [2])
+            #expect(try await storage.space(space).cursor == 2)
+        }
+    }
+
+    @Test(
+        "CO6: pushes, files and appends of one space share its cursors without a gap", arguments: TestBackend.available)
+    func gapless(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test)
+            let cursors = try await withThrowingTaskGroup(of: [Int64].self) { group in
+                for number in 2...41 {
+                    group.addTask { [try await storage.push([.fixture(number)], to: space).cursor ?? 0] }
+                    group.addTask { [try await storage.recordFile(self.file(in: space)) ?? 0] }
+                }
+                group.addTask {
+                    var cursors: [Int64] = []
+                    for number in 1...20 {
+                        let append = MemberAppend(
+                            space: space, expectedVersion: Int32(number - 1),
+                            previousHash: number == 1
+                                ? ByteBuffer() : ByteBuffer(repeating: UInt8(number - 1), count: 32),
+                            entryHash: ByteBuffer(repeating: UInt8(number), count: 32), payload: ByteBuffer(bytes: [1]))
+                        cursors.append(try await storage.appendMember(append).cursor)
+                    }
+                    return cursors
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            #expect(cursors.sorted() == Array(2...101))
+            #expect(try await storage.space(space).cursor == 101)
+            let pull = try await storage.collectPull(of: space)
+            #expect(pull.entries.map(\.cursor) == Array(1...101))
+        }
+    }
+
+    @Test("CO8: a file whose record is being deleted is there, or reported", arguments: TestBackend.available)
+    func deletionRace(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await test.makeSpace()
+            for number in 1...30 {
+                let at = try #require(try await storage.push([.fixture(number)], to: space).cursor)
+                let file = self.file(in: space, of: number)
+                async let recorded = storage.recordFile(file)
+                async let pushed = storage.push([.fixture(number, nil, at: at)], to: space)
+                let cursor = try #require(try await recorded)
+                let receipt = try #require(try await pushed.receipt)
+                if receipt.removedFiles.isEmpty {
+                    #expect(try await storage.file(file.id, in: space).cursor == cursor)
+                    #expect(cursor > receipt.cursor)
+                } else {
+                    #expect(receipt.removedFiles == [file.id])
+                    #expect(try await !storage.fileExists(file.id, in: space))
+                    #expect(cursor < receipt.cursor)
+                }
+            }
+        }
+    }
+
+    // MARK: Objects to delete
+
+    @Test("Δ-S7: an object stays in the queue until its deletion is completed", arguments: TestBackend.available)
+    func queue(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test, records: 3)
+            let files = (1...3).map { self.file(in: space, of: $0) }
+            for file in files { _ = try await storage.recordFile(file) }
+            for number in 1...3 {
+                _ = try await storage.push([.fixture(number, nil, at: 1)], to: space)
+            }
+            let due = try await storage.dueFileDeletions(limit: 10)
+            #expect(due.map(\.file) == files.map(\.id))
+            #expect(due.allSatisfy { $0.space == space && $0.attempts == 0 })
+            #expect(try await storage.dueFileDeletions(limit: 2) == Array(due[..<2]))
+            #expect(try await storage.dueFileDeletions(limit: 0) == [])
+
+            try await storage.completeFileDeletion(due[1])
+            try await storage.completeFileDeletion(due[1])
+            #expect(try await storage.dueFileDeletions(limit: 10) == [due[0], due[2]])
+            try await storage.postponeFileDeletion(due[0], by: .seconds(600))
+            #expect(try await storage.dueFileDeletions(limit: 10) == [due[2]])
+            try await storage.postponeFileDeletion(due[2], by: .zero)
+            var later = due[2]
+            later.attempts = 1
+            #expect(try await storage.dueFileDeletions(limit: 10) == [later])
+            try await storage.postponeFileDeletion(due[1], by: .zero)
+            #expect(try await storage.dueFileDeletions(limit: 10) == [later])
+        }
+    }
+
+    @Test(
+        "Δ-S7: each removal is queued by itself, so that none is lost with another's", arguments: TestBackend.available)
+    func queuedTwice(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test)
+            let file = self.file(in: space)
+            for _ in 1...2 {
+                _ = try await storage.recordFile(file)
+                _ = try await storage.deleteFiles(of: [.fixture(1)], in: space)
+            }
+            let due = try await storage.dueFileDeletions(limit: 10)
+            #expect(due.map(\.file) == [file.id, file.id])
+            // Who works on the first one knows nothing of the second.
+            try await storage.completeFileDeletion(due[0])
+            #expect(try await storage.dueFileDeletions(limit: 10) == [due[1]])
+            try await storage.completeFileDeletion(due[1])
+            _ = try await storage.recordFile(file)
+            _ = try await storage.deleteFiles(of: [.fixture(1)], in: space)
+            let next = try await storage.dueFileDeletions(limit: 10)
+            #expect(next.count == 1 && next[0].number > due[1].number)
+        }
+    }
+
+    @Test("Δ-S7: the objects of a space that goes are queued", arguments: TestBackend.available)
+    func spaceGoes(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let space = try await self.makeSpace(test)
+            let file = self.file(in: space)
+            _ = try await test.storage.recordFile(file)
+            try await test.deleteSpace(space)
+            #expect(try await self.queued(test.storage) == [file.id])
+        }
+    }
+
+    @Test("A conflicting push queues nothing, and an update keeps the files", arguments: TestBackend.available)
+    func nothingQueued(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let space = try await self.makeSpace(test)
+            _ = try await test.storage.recordFile(self.file(in: space))
+            #expect(try await test.storage.push([.fixture(1, nil, at: 9)], to: space) == .conflict)
+            #expect(try await test.storage.push([.fixture(1, "new", at: 1)], to: space).receipt?.removedFiles == [])
+            #expect(try await self.queued(test.storage) == [])
+        }
+    }
+
+    // MARK: Locks
+
+    private final class Counter: Sendable {
+        private let state = Mutex((now: 0, most: 0, total: 0))
+
+        var most: Int { self.state.withLock { $0.most } }
+        var total: Int { self.state.withLock { $0.total } }
+
+        func enter() {
+            self.state.withLock { state in
+                state.now += 1
+                state.total += 1
+                state.most = max(state.most, state.now)
+            }
+        }
+
+        func leave() { self.state.withLock { $0.now -= 1 } }
+    }
+
+    @Test("The lock of a file is held by one at a time, those of others beside it", arguments: TestBackend.available)
+    func locks(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = SpaceID.random()
+            let (file, other) = (FileID.random(), FileID.random())
+            let counter = Counter()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<20 {
+                    group.addTask {
+                        try await storage.withFileLock(file, in: space) {
+                            counter.enter()
+                            for _ in 0..<5 { await Task.yield() }
+                            try await storage.withFileLock(other, in: .random()) { await Task.yield() }
+                            counter.leave()
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(counter.total == 20 && counter.most == 1)
+            struct Failed: Error {}
+            await #expect(throws: Failed.self) {
+                try await storage.withFileLock(file, in: space) { throw Failed() }
+            }
+            #expect(try await storage.withFileLock(file, in: space) { 7 } == 7)
+        }
+    }
+
+    @Test("Who holds a file's lock uses up no connection", arguments: TestBackend.available)
+    func manyLocks(on backend: TestBackend) async throws {
+        try await backend.withStorage(poolSize: 3) { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test)
+            try await withThrowingTaskGroup(of: Int64?.self) { group in
+                for _ in 0..<30 {
+                    let file = self.file(in: space)
+                    group.addTask {
+                        try await storage.withFileLock(file.id, in: space) { try await storage.recordFile(file) }
+                    }
+                }
+                let cursors = try await group.reduce(into: []) { $0.append($1 ?? 0) }
+                #expect(cursors.sorted() == Array(2...31))
+            }
+        }
+    }
+
+    @Test("After close there are no locks on PostgreSQL, and no files anywhere", arguments: TestBackend.available)
+    func closed(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await self.makeSpace(test)
+            await storage.close()
+            await #expect(throws: StorageError.unavailable) { try await storage.recordFile(self.file(in: space)) }
+            await #expect(throws: StorageError.unavailable) { try await storage.file(.random(), in: space) }
+            await #expect(throws: StorageError.unavailable) { try await storage.dueFileDeletions(limit: 1) }
+            if backend == .postgres {
+                await #expect(throws: StorageError.unavailable) {
+                    try await storage.withFileLock(.random(), in: space) {}
+                }
+            }
+        }
+    }
+}
