@@ -1,0 +1,167 @@
+package import FoundationEssentials
+import NIOCore
+import SyncProtocol
+package import SyncStorage
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// Objects as files of one directory (docs/contract/storage.md §6.5):
+///
+/// ```
+/// spaces/<space uuid>/files/<file uuid>   objects
+/// temporary/<uuid>                        objects in the making
+/// ```
+///
+/// An object becomes visible by getting its name once its bytes are on the disk, and the name is on the disk before the
+/// caller hears of it.
+package struct LocalBlobStore: BlobStore {
+    /// Bytes of one read or write, and so of memory for each file in transit.
+    static let chunkBytes = 256 * 1_024
+
+    private let root: String
+    private let fileBytesMax: Int64
+
+    /// - Parameter root: A directory on one file system that knows hard links. `prepare` makes it.
+    package init(root: String, fileBytesMax: Int64) {
+        self.root = root
+        self.fileBytesMax = fileBytesMax
+    }
+
+    /// - Throws: `.failed` when the directory cannot be made, written to, or holds no hard links.
+    package func prepare(removingUnfinishedBefore before: Date) async throws(BlobError) {
+        let root = self.root
+        let temporary = self.temporary
+        try await FileThreads.shared.run { () throws(BlobError) in
+            try DurableDirectory.make(root)
+            try DurableDirectory.make(temporary)
+            try Self.checkLinks(in: temporary)
+            try FileNames.removeFiles(in: temporary, changedBefore: before)
+        }
+    }
+
+    package func begin(_ key: BlobKey, length: Int64) async throws(BlobError) -> any BlobWriter {
+        guard length <= self.fileBytesMax else { throw .tooLarge }
+        let path = "\(self.temporary)/\(FileID.random().wireText)"
+        let file = try await FileThreads.shared.run { () throws(BlobError) in
+            try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL)
+        }
+        return LocalBlobWriter(file: file, path: path, length: length, target: self.location(of: key))
+    }
+
+    package func open(_ key: BlobKey, range: Range<Int64>?) async throws(BlobError) -> BlobContent {
+        let path = self.location(of: key).path
+        let (file, length) = try await FileThreads.shared.run { () throws(BlobError) in
+            let file = try OpenFile(path, O_RDONLY | O_NOFOLLOW)
+            return (file, try file.attributes().length)
+        }
+        let range = range ?? 0..<length
+        guard range.lowerBound >= 0, range.upperBound <= length else { throw .outOfRange }
+        return BlobContent(length: length, body: FileBody(file: file, range: range))
+    }
+
+    package func length(of key: BlobKey) async throws(BlobError) -> Int64? {
+        let path = self.location(of: key).path
+        return try await FileThreads.shared.run { () throws(BlobError) in try FileAttributes.ofFile(path)?.length }
+    }
+
+    package func delete(_ key: BlobKey) async throws(BlobError) {
+        let location = self.location(of: key)
+        try await FileThreads.shared.run { () throws(BlobError) in
+            guard try FileNames.remove(location.path) else { return }
+            try FileNames.synchronize(directory: location.directory)
+        }
+    }
+
+    package func list() -> any BlobListing { LocalBlobListing(root: self.root) }
+
+    private var temporary: String { "\(self.root)/temporary" }
+
+    private func location(of key: BlobKey) -> BlobLocation {
+        BlobLocation(directory: "\(self.root)/spaces/\(key.space.wireText)/files", name: key.file.wireText)
+    }
+
+    /// Publishing without replacing needs hard links. A file system without them is better found at the start.
+    private static func checkLinks(in directory: String) throws(BlobError) {
+        let path = "\(directory)/\(FileID.random().wireText)"
+        let name = "\(directory)/\(FileID.random().wireText)"
+        _ = try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL)
+        defer { for path in [path, name] { _ = try? FileNames.remove(path) } }
+        guard try FileNames.link(path, as: name) else { throw .failed(detail: "link: name taken") }
+    }
+}
+
+/// Where an object is or will be.
+struct BlobLocation: Sendable {
+    let directory: String
+    let name: String
+
+    var path: String { "\(self.directory)/\(self.name)" }
+}
+
+/// Directories that survive a power loss once they have been made.
+enum DurableDirectory {
+    /// Makes a directory and its missing parents. Several callers may do so at once.
+    static func make(_ path: String) throws(BlobError) {
+        let parent = Self.parent(of: path)
+        do {
+            guard try FileNames.makeDirectory(path) else { return }
+        } catch .notFound where parent != path {
+            try Self.make(parent)
+            // Somebody else may have been quicker; they make it durable, and so do we.
+            try FileNames.makeDirectory(path)
+        }
+        try FileNames.synchronize(directory: parent)
+    }
+
+    private static func parent(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
+
+extension FileNames {
+    /// Removes regular files. One that somebody else removes at the same time is no error.
+    static func removeFiles(in directory: String, changedBefore before: Date) throws(BlobError) {
+        for name in try Self.entries(of: directory) {
+            let path = "\(directory)/\(name)"
+            guard let attributes = try FileAttributes.ofFile(path), attributes.modified < before else { continue }
+            try Self.remove(path)
+        }
+    }
+}
+
+/// The bytes of an open file, a chunk at a time. The file is closed with the last iterator.
+struct FileBody: AsyncSequence {
+    typealias Element = ByteBuffer
+    typealias Failure = BlobError
+
+    let file: OpenFile
+    let range: Range<Int64>
+
+    struct AsyncIterator: AsyncIteratorProtocol {
+        let file: OpenFile
+        var range: Range<Int64>
+
+        mutating func next() async throws(BlobError) -> ByteBuffer? {
+            try await self.next(isolation: nil)
+        }
+
+        mutating func next(isolation: isolated (any Actor)?) async throws(BlobError) -> ByteBuffer? {
+            guard !self.range.isEmpty else { return nil }
+            let count = Int(Swift.min(Int64(LocalBlobStore.chunkBytes), Int64(self.range.count)))
+            let start = self.range.lowerBound
+            let file = self.file
+            let bytes = try await FileThreads.shared.run { () throws(BlobError) in try file.read(count, at: start) }
+            self.range = (start + Int64(count))..<self.range.upperBound
+            return bytes
+        }
+    }
+
+    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(file: self.file, range: self.range) }
+}

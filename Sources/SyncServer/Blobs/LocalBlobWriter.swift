@@ -1,0 +1,122 @@
+import NIOCore
+import SyncStorage
+import Synchronization
+
+/// A temporary file that becomes an object.
+final class LocalBlobWriter: BlobWriter {
+    // fixed after init
+    private let path: String
+    private let length: Int64
+    private let target: BlobLocation
+
+    // guarded by state
+    private let state: Mutex<State>
+
+    private struct State {
+        /// `nil` once finished or abandoned.
+        var file: OpenFile?
+        /// Appended, not yet written.
+        var pending = ByteBuffer()
+        var written: Int64 = 0
+        /// Whether there is still a temporary file.
+        var isUnfinished = true
+    }
+
+    init(file: OpenFile, path: String, length: Int64, target: BlobLocation) {
+        self.path = path
+        self.length = length
+        self.target = target
+        self.state = Mutex(State(file: file))
+    }
+
+    func append(_ bytes: ByteBuffer) async throws(BlobError) {
+        let isFull = try self.state.withLock { state throws(BlobError) in
+            guard state.written + Int64(state.pending.readableBytes + bytes.readableBytes) <= self.length else {
+                throw .tooLarge
+            }
+            if state.pending.readableBytes == 0 {
+                state.pending = bytes
+            } else {
+                state.pending.writeImmutableBuffer(bytes)
+            }
+            return state.pending.readableBytes >= LocalBlobStore.chunkBytes
+        }
+        if isFull { try await self.flush(synchronizing: false) }
+    }
+
+    func finish() async throws(BlobError) {
+        let isWhole = self.state.withLock { $0.written + Int64($0.pending.readableBytes) == self.length }
+        guard isWhole else { throw .incomplete }
+        try await self.flush(synchronizing: true)
+        self.state.withLock { $0.file = nil }
+    }
+
+    func publish(_ publication: BlobPublication) async throws(BlobError) -> Bool {
+        if self.state.withLock({ $0.file != nil }) { try await self.finish() }
+        guard self.state.withLock({ $0.isUnfinished }) else { throw .failed(detail: "no unfinished object") }
+        let path = self.path
+        let target = self.target
+        let isPublished = try await FileThreads.shared.run { () throws(BlobError) in
+            try Self.publish(path, as: target, publication)
+        }
+        if isPublished { self.state.withLock { $0.isUnfinished = false } }
+        return isPublished
+    }
+
+    func abandon() async {
+        let isUnfinished = self.state.withLock { state in
+            defer {
+                state.isUnfinished = false
+                state.file = nil
+                state.pending = ByteBuffer()
+            }
+            return state.isUnfinished
+        }
+        guard isUnfinished else { return }
+        let path = self.path
+        // What cannot be removed now goes with the other leftovers.
+        _ = try? await FileThreads.shared.run { () throws(BlobError) in try FileNames.remove(path) }
+    }
+
+    private func flush(synchronizing: Bool) async throws(BlobError) {
+        let (file, bytes, offset) = try self.state.withLock { state throws(BlobError) in
+            guard let file = state.file else { throw .failed(detail: "no unfinished object") }
+            defer {
+                state.written += Int64(state.pending.readableBytes)
+                state.pending = ByteBuffer()
+            }
+            return (file, state.pending, state.written)
+        }
+        try await FileThreads.shared.run { () throws(BlobError) in
+            try file.write(bytes, at: offset)
+            if synchronizing { try file.synchronize() }
+        }
+    }
+
+    /// Gives the file at `path` the name of an object, durably.
+    ///
+    /// - Returns: False when the name is taken and must not be replaced.
+    static func publish(
+        _ path: String, as target: BlobLocation, _ publication: BlobPublication
+    ) throws(BlobError) -> Bool {
+        func name() throws(BlobError) -> Bool {
+            switch publication {
+            case .ifAbsent:
+                guard try FileNames.link(path, as: target.path) else { return false }
+                try FileNames.remove(path)
+            case .replacing:
+                try FileNames.rename(path, to: target.path)
+            }
+            return true
+        }
+        let isNamed: Bool
+        do {
+            isNamed = try name()
+        } catch .notFound {
+            try DurableDirectory.make(target.directory)
+            isNamed = try name()
+        }
+        if isNamed { try FileNames.synchronize(directory: target.directory) }
+        return isNamed
+    }
+}
