@@ -118,10 +118,10 @@ package final class MemoryConnection: FrameConnection {
     package var isClosing: Bool { self.state.withLock { $0.queue.closing != nil } }
 
     private static func take(from state: inout State) -> Received? {
-        if let frame = state.queue.pop() {
+        if let item = state.queue.pop() {
             state.queue.completed()
             state.framesRead += 1
-            return .frame(frame)
+            return .frame(item.message)
         }
         switch state.queue.closing {
         case .frame(let frame): return .close(frame)
@@ -161,9 +161,9 @@ package final class MemoryConnection: FrameConnection {
         return .ended(.closedLocally)
     }
 
-    package func offer(_ frame: ByteBuffer) -> OfferResult {
+    package func offer(_ notification: Broadcast) -> OfferResult {
         let (result, reader) = self.state.withLock { state in
-            let result = state.queue.offer(frame)
+            let result = state.queue.offer(notification)
             return (result, result == .queued ? state.reader.take() : nil)
         }
         reader?.resume()

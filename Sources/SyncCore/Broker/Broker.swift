@@ -120,9 +120,11 @@ package final class Broker: Sendable {
     }
 
     private func offer(_ frame: ByteBuffer, to subscribers: [Subscriber], except sender: ConnectionID?) -> Int {
+        guard !subscribers.isEmpty else { return 0 }
+        let notification = Broadcast(frame)
         var delivered = 0
         for subscriber in subscribers where subscriber.id != sender {
-            switch subscriber.connection.offer(frame) {
+            switch subscriber.connection.offer(notification) {
             case .queued:
                 delivered += 1
             case .ended:

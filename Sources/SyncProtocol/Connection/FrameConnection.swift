@@ -50,11 +50,11 @@ public protocol FrameConnection: AnyObject, Sendable {
     /// Cancelling the calling task ends the wait with `.ended(.closedLocally)` and leaves the connection as it is.
     func receive() async -> ReceivedMessage
 
-    /// Queues a notification without waiting. The bytes are shared, never copied.
+    /// Queues a notification without waiting. Its bytes are shared by all connections that it is offered to.
     ///
     /// - Returns: `.full` when the queue had no room: the frame was dropped and the caller must treat this connection
     ///   as a slow consumer.
-    func offer(_ frame: ByteBuffer) -> OfferResult
+    func offer(_ notification: Broadcast) -> OfferResult
 
     /// Queues a response or chunk without waiting, even beyond the limits. The caller has awaited `room()` since its
     /// previous frame, so a lane exceeds the limits by one frame at most. After the end: dropped.
@@ -86,5 +86,8 @@ public enum OfferResult: Sendable, Hashable {
 }
 
 extension FrameConnection {
+    /// A notification for this connection alone.
+    public func offer(_ notification: ByteBuffer) -> OfferResult { self.offer(Broadcast(notification)) }
+
     public var peerClose: CloseFrame? { nil }
 }

@@ -17,20 +17,48 @@ package struct OutboundQueue: Sendable {
         case echo
     }
 
-    /// Responses and chunks, or notifications.
-    private enum Kind {
-        case answer, notification
+    /// What is written as one message.
+    package enum Item: Sendable {
+        /// A response or chunk.
+        case answer(ByteBuffer)
+        /// The same as a text message. The protocol has none; for tests and conformance checks.
+        case text(ByteBuffer)
+        case notification(Broadcast)
+
+        package var message: ByteBuffer {
+            switch self {
+            case .answer(let message), .text(let message): message
+            case .notification(let broadcast): broadcast.message
+            }
+        }
     }
 
     private struct Account {
         var frames = 0
         var bytes = 0
+
+        mutating func add(_ message: ByteBuffer) {
+            self.frames += 1
+            self.bytes += message.readableBytes
+        }
+
+        mutating func subtract(_ other: Account) {
+            self.frames -= other.frames
+            self.bytes -= other.bytes
+        }
     }
 
-    private var waiting: Deque<(frame: ByteBuffer, kind: Kind)> = []
-    private var inFlight: Deque<(bytes: Int, kind: Kind)> = []
+    /// Frames up to which the room of an empty queue is kept: an idle connection shall not hold what a burst needed.
+    private static let keptFramesMax = 8
+
+    private var waiting: Deque<Item> = []
+    /// The most that have waited since the queue was empty.
+    private var waitingMost = 0
     private var answers = Account()
     private var notifications = Account()
+    /// Of both accounts the part that is in flight.
+    private var answersInFlight = Account()
+    private var notificationsInFlight = Account()
     private let framesMax: Int
     private let bytesMax: Int
     private let answerFramesMax: Int
@@ -66,20 +94,23 @@ package struct OutboundQueue: Sendable {
     package var isOpen: Bool { self.closing == nil && !self.hasEnded }
 
     /// Nothing waits and nothing is in flight.
-    package var isDrained: Bool { self.waiting.isEmpty && self.inFlight.isEmpty }
+    package var isDrained: Bool { self.frames == 0 }
 
     /// Adds a notification unless that exceeds a limit. The first one fits behind any answers by its size, and into an empty
     /// queue any frame fits.
-    package mutating func offer(_ frame: ByteBuffer) -> OfferResult {
+    package mutating func offer(_ notification: Broadcast) -> OfferResult {
         guard self.isOpen else { return .ended }
         if self.frames > 0 {
             // An answer longer than their share must not shut notifications out.
-            let bytes = min(self.answers.bytes, self.answerBytesMax) + self.notifications.bytes + frame.readableBytes
+            let bytes =
+                min(self.answers.bytes, self.answerBytesMax) + self.notifications.bytes
+                + notification.message.readableBytes
             guard self.frames < self.framesMax, self.notifications.frames == 0 || bytes <= self.bytesMax else {
                 return .full
             }
         }
-        self.append(frame, .notification)
+        self.append(.notification(notification))
+        self.notifications.add(notification.message)
         return .queued
     }
 
@@ -87,25 +118,30 @@ package struct OutboundQueue: Sendable {
     ///
     /// - Returns: False after the end, when the frame was dropped.
     @discardableResult
-    package mutating func enqueue(_ frame: ByteBuffer) -> Bool {
+    package mutating func enqueue(_ message: ByteBuffer, asText: Bool = false) -> Bool {
         guard self.isOpen else { return false }
-        self.append(frame, .answer)
+        self.append(asText ? .text(message) : .answer(message))
+        self.answers.add(message)
         return true
     }
 
     /// The next frame to write; it is in flight until `completed()`. `nil` when none waits: then `closing` says what next.
-    package mutating func pop() -> ByteBuffer? {
-        guard let (frame, kind) = self.waiting.popFirst() else { return nil }
-        self.inFlight.append((frame.readableBytes, kind))
-        return frame
+    package mutating func pop() -> Item? {
+        guard let item = self.waiting.popFirst() else { return nil }
+        if self.waiting.isEmpty { self.releaseRoom() }
+        switch item {
+        case .answer(let message), .text(let message): self.answersInFlight.add(message)
+        case .notification(let broadcast): self.notificationsInFlight.add(broadcast.message)
+        }
+        return item
     }
 
-    /// The oldest frames in flight have been written.
-    package mutating func completed(_ count: Int = 1) {
-        for _ in 0..<count {
-            guard let (bytes, kind) = self.inFlight.popFirst() else { return }
-            self.count(frames: -1, bytes: -bytes, kind)
-        }
+    /// All frames in flight have been written.
+    package mutating func completed() {
+        self.answers.subtract(self.answersInFlight)
+        self.notifications.subtract(self.notificationsInFlight)
+        self.answersInFlight = Account()
+        self.notificationsInFlight = Account()
     }
 
     /// Takes no more frames, keeps what waits.
@@ -131,30 +167,23 @@ package struct OutboundQueue: Sendable {
     /// The transport is gone: everything is dropped, `isDrained` is true.
     package mutating func end() {
         self.hasEnded = true
+        self.completed()
         self.dropWaiting()
-        self.inFlight.removeAll()
-        self.answers = Account()
-        self.notifications = Account()
     }
 
-    private mutating func append(_ frame: ByteBuffer, _ kind: Kind) {
-        self.waiting.append((frame, kind))
-        self.count(frames: 1, bytes: frame.readableBytes, kind)
+    private mutating func append(_ item: Item) {
+        self.waiting.append(item)
+        self.waitingMost = max(self.waitingMost, self.waiting.count)
     }
 
     private mutating func dropWaiting() {
-        for (frame, kind) in self.waiting { self.count(frames: -1, bytes: -frame.readableBytes, kind) }
-        self.waiting.removeAll()
+        self.waiting = []
+        self.answers = self.answersInFlight
+        self.notifications = self.notificationsInFlight
     }
 
-    private mutating func count(frames: Int, bytes: Int, _ kind: Kind) {
-        switch kind {
-        case .answer:
-            self.answers.frames += frames
-            self.answers.bytes += bytes
-        case .notification:
-            self.notifications.frames += frames
-            self.notifications.bytes += bytes
-        }
+    private mutating func releaseRoom() {
+        if self.waitingMost > Self.keptFramesMax { self.waiting = [] }
+        self.waitingMost = 0
     }
 }

@@ -41,7 +41,7 @@ package enum WebSocketClient {
         let configuration = options.connection
         return try await Self.open(url, options) { subprotocol, eventLoop in
             let handler = WebSocketHandler(
-                configuration: configuration, subprotocol: subprotocol, eventLoop: eventLoop)
+                configuration: configuration, subprotocol: subprotocol, wakeUps: WakeUps(eventLoop))
             return (handler, handler.connection)
         }
     }

@@ -1,4 +1,3 @@
-import DequeModule
 package import NIOCore
 package import SyncProtocol
 import Synchronization
@@ -22,24 +21,20 @@ package final class WebSocketConnection: FrameConnection {
         var isGone = false
         var dropReason: DropReason?
         var peerClose: CloseFrame?
-        /// Frames taken by the queue so far, and popped from it; numbers of those that are text.
-        var framesTaken = 0
-        var framesPopped = 0
-        var textFrames: Deque<Int> = []
     }
 
     // Fixed after init.
-    private let eventLoop: any EventLoop
+    private let wakeUps: WakeUps
     private let handler: NIOLoopBoundBox<WebSocketHandler?>
 
     // Guarded by itself.
     private let state = Mutex(State())
 
     /// Call on `eventLoop`; `WebSocketHandler` attaches itself when it is added to the pipeline.
-    init(subprotocol: String, eventLoop: any EventLoop) {
+    init(subprotocol: String, wakeUps: WakeUps) {
         self.subprotocol = subprotocol
-        self.eventLoop = eventLoop
-        self.handler = NIOLoopBoundBox(nil, eventLoop: eventLoop)
+        self.wakeUps = wakeUps
+        self.handler = NIOLoopBoundBox(nil, eventLoop: wakeUps.eventLoop)
     }
 
     /// Why the transport gave up, if it did.
@@ -78,12 +73,10 @@ package final class WebSocketConnection: FrameConnection {
 
     // MARK: Outbound
 
-    package func offer(_ frame: ByteBuffer) -> OfferResult {
+    package func offer(_ notification: Broadcast) -> OfferResult {
         let (result, wakes) = self.state.withLock { state -> (OfferResult, Bool) in
-            let result = state.outbound.offer(frame)
-            guard result == .queued else { return (result, false) }
-            state.framesTaken += 1
-            return (result, state.scheduleWake())
+            let result = state.outbound.offer(notification)
+            return (result, result == .queued && state.scheduleWake())
         }
         if wakes { self.wake() }
         return result
@@ -96,10 +89,7 @@ package final class WebSocketConnection: FrameConnection {
 
     private func enqueue(_ frame: ByteBuffer, isText: Bool) {
         let wakes = self.state.withLock { state -> Bool in
-            guard state.outbound.enqueue(frame) else { return false }
-            if isText { state.textFrames.append(state.framesTaken) }
-            state.framesTaken += 1
-            return state.scheduleWake()
+            state.outbound.enqueue(frame, asText: isText) && state.scheduleWake()
         }
         if wakes { self.wake() }
     }
@@ -165,9 +155,7 @@ package final class WebSocketConnection: FrameConnection {
         }
     }
 
-    private func wake() {
-        self.eventLoop.execute { self.handler.value?.wake() }
-    }
+    private func wake() { self.wakeUps.add(self) }
 }
 
 // MARK: - The event loop's side
@@ -175,6 +163,9 @@ package final class WebSocketConnection: FrameConnection {
 extension WebSocketConnection {
     /// On the event loop.
     func attach(_ handler: WebSocketHandler?) { self.handler.value = handler }
+
+    /// Its turn has come: see `WakeUps`.
+    func wakeHandler() { self.handler.value?.wake() }
 
     /// What the handler has to look at after a wake-up.
     struct Work {
@@ -185,10 +176,11 @@ extension WebSocketConnection {
         var isAwaited: Bool
     }
 
-    func beginWake() -> Work {
+    /// - Parameter popping: takes the first frame to write as well.
+    func beginWake(popping: Bool) -> (Work, OutboundQueue.Item?) {
         self.state.withLock { state in
             state.isWakeScheduled = false
-            return state.work
+            return (state.work, popping ? state.outbound.pop() : nil)
         }
     }
 
@@ -232,26 +224,20 @@ extension WebSocketConnection {
         self.beginClosing(as: .peerClosed) { $0.close(.echo) }
     }
 
-    /// Takes frames to write until they hold `bytesMax` bytes or none waits; adds them and their kind to `batch`.
-    func popBatch(bytesMax: Int, into batch: inout [(payload: ByteBuffer, opcode: FrameOpcode)]) {
-        self.state.withLock { state in
-            var bytes = 0
-            while bytes < bytesMax, let frame = state.outbound.pop() {
-                bytes += frame.readableBytes
-                let isText = state.textFrames.first == state.framesPopped
-                if isText { state.textFrames.removeFirst() }
-                state.framesPopped += 1
-                batch.append((frame, isText ? .text : .binary))
-            }
-        }
-    }
+    /// The next frame to write.
+    func pop() -> OutboundQueue.Item? { self.state.withLock { $0.outbound.pop() } }
 
-    func completed(_ frames: Int) {
-        let waiters = self.state.withLock { state in
-            state.outbound.completed(frames)
-            return state.outbound.hasRoom ? state.takeRoomWaiters() : []
+    /// What was popped has been written.
+    ///
+    /// - Returns: the next frame to write.
+    func completedAndPop() -> OutboundQueue.Item? {
+        let (next, waiters) = self.state.withLock { state in
+            state.outbound.completed()
+            let waiters = state.outbound.hasRoom ? state.takeRoomWaiters() : []
+            return (state.outbound.pop(), waiters)
         }
         for waiter in waiters { waiter.resume(returning: true) }
+        return next
     }
 
     /// Whether nothing waits to be written, and how the connection is to end then.

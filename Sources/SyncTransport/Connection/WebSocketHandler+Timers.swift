@@ -3,57 +3,50 @@ import SyncProtocol
 
 extension WebSocketHandler {
     /// One byte that is CBOR null: what the protocol calls keepalive (docs/contract/wire.md §9).
-    private static let keepalive = ByteBuffer(bytes: [0xF6])
+    private static let keepalive = Broadcast(FrameEncoder.keepalive)
 
     func startTimers(_ context: ChannelHandlerContext) {
         let now = context.eventLoop.now
-        if let interval = self.configuration.keepaliveInterval { self.armKeepalive(at: now + interval, interval) }
-        if let interval = self.configuration.pingInterval { self.armPing(at: now + interval, interval) }
-        self.armSilenceTimer(deadline: now + self.configuration.silenceMax)
-    }
-
-    private func armKeepalive(at deadline: NIODeadline, _ interval: TimeAmount) {
-        guard let context = self.context else { return }
-        self.keepaliveTask = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
-            // A full queue has traffic of its own.
-            _ = self.connection.offer(Self.keepalive)
-            self.armKeepalive(at: deadline + interval, interval)
-        }
-    }
-
-    private func armPing(at deadline: NIODeadline, _ interval: TimeAmount) {
-        guard let context = self.context else { return }
-        self.pingTask = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
-            self.isPingQueued = true
-            self.write()
-            self.armPing(at: deadline + interval, interval)
-        }
+        if let interval = self.configuration.keepaliveInterval { self.nextKeepalive = now + interval }
+        if let interval = self.configuration.pingInterval { self.nextPing = now + interval }
+        self.armTimer()
     }
 
     func cancelTimers() {
-        self.keepaliveTask?.cancel()
-        self.pingTask?.cancel()
-        self.silenceTask?.cancel()
+        self.timer?.cancel()
         self.stallTask?.cancel()
         self.closeTask?.cancel()
-        (self.keepaliveTask, self.pingTask) = (nil, nil)
-        (self.silenceTask, self.stallTask, self.closeTask) = (nil, nil, nil)
+        (self.timer, self.stallTask, self.closeTask) = (nil, nil, nil)
     }
 
-    /// Input moves the deadline; the timer is set anew only when it fires.
-    private func armSilenceTimer(deadline: NIODeadline) {
+    /// One timer for all that comes again and again. Input moves the end of the silence; the timer is set anew only when it
+    /// fires.
+    private func armTimer() {
         guard let context = self.context else { return }
-        self.silenceTask = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
-            guard let context = self.context, self.handshake.output == .open else { return }
-            // What is not read cannot be missed.
-            if !self.isListening { self.lastInput = context.eventLoop.now }
-            let deadline = self.lastInput + self.configuration.silenceMax
-            if deadline <= context.eventLoop.now {
-                self.drop(.silentPeer, reset: true)
-            } else {
-                self.armSilenceTimer(deadline: deadline)
-            }
+        let deadline = min(self.nextKeepalive, self.nextPing, self.lastInput + self.configuration.silenceMax)
+        self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) { self.timerFired() }
+    }
+
+    private func timerFired() {
+        guard let now = self.context?.eventLoop.now else { return }
+        guard !self.isSilenceOver(at: now) else { return self.drop(.silentPeer, reset: true) }
+        if let interval = self.configuration.pingInterval, self.nextPing <= now {
+            self.nextPing = self.nextPing + interval
+            self.isPingQueued = true
         }
+        if let interval = self.configuration.keepaliveInterval, self.nextKeepalive <= now {
+            self.nextKeepalive = self.nextKeepalive + interval
+            // A full queue has traffic of its own.
+            _ = self.connection.offer(Self.keepalive)
+        }
+        self.write()
+        self.armTimer()
+    }
+
+    private func isSilenceOver(at now: NIODeadline) -> Bool {
+        // What is not read cannot be missed.
+        if !self.isListening { self.lastInput = now }
+        return self.lastInput + self.configuration.silenceMax <= now
     }
 
     /// Runs while a batch is in flight.

@@ -1,64 +1,84 @@
 import DequeModule
-import NIOCore
+package import NIOCore
 import SyncProtocol
 
 extension WebSocketHandler {
+    var mayWrite: Bool {
+        self.hasStarted && !self.isWriting && !self.isBatchInFlight && !self.isFarewellInFlight && self.context != nil
+            && (self.handshake.output == .open || self.handshake.output == .draining)
+    }
+
+    func write() {
+        if self.mayWrite { self.write(from: self.connection.pop()) }
+    }
+
     /// Writes what waits, a batch at a time: one is in flight until the kernel has taken it, the rest stays in the queue,
     /// where a close may still discard it.
-    func write() {
-        guard self.hasStarted, !self.isWriting else { return }
+    ///
+    /// - Parameter first: the frame that was popped already. Call when `mayWrite`.
+    func write(from first: OutboundQueue.Item?) {
         self.isWriting = true
         defer { self.isWriting = false }
-        while !self.isBatchInFlight, let context = self.context {
-            guard self.handshake.output == .open || self.handshake.output == .draining else { return }
-            self.connection.popBatch(bytesMax: WebSocketConfiguration.batchBytesMax, into: &self.batch)
-            guard !self.batch.isEmpty || !self.pongs.isEmpty || self.isPingQueued else {
+        var next = first
+        while let context = self.context {
+            guard next != nil || !self.pongs.isEmpty || self.isPingQueued else {
                 if self.handshake.output == .draining { self.writeFarewell(context) }
                 return
             }
-            self.writeBatch(context)
+            self.writeBatch(from: next, context)
+            if self.isBatchInFlight { return }
+            next = self.connection.completedAndPop()
         }
     }
 
-    private func writeBatch(_ context: ChannelHandlerContext) {
-        let isServer = self.configuration.role == .server
-        var copied = self.takeControlFrames(capacity: self.batchCapacity)
-        for (payload, opcode) in self.batch {
-            let mask = isServer ? nil : MaskingKey.random()
-            if !isServer || payload.readableBytes <= WebSocketConfiguration.copiedPayloadBytesMax {
-                copied.writeFrame(opcode, payload: payload, mask: mask)
-            } else {
-                copied.writeFrameHeader(opcode, length: payload.readableBytes, mask: nil)
-                context.write(self.wrapOutboundOut(copied), promise: nil)
-                copied = self.writeSlices(of: payload, context)
-            }
+    private func writeBatch(from first: OutboundQueue.Item?, _ context: ChannelHandlerContext) {
+        var copied = self.takeControlFrames()
+        var next = first
+        var bytes = 0
+        while let item = next {
+            bytes += item.message.readableBytes
+            self.add(item, behind: &copied, context)
+            next = bytes < WebSocketConfiguration.batchBytesMax ? self.connection.pop() : nil
         }
-        let frames = self.batch.count
-        self.batch.removeAll(keepingCapacity: true)
+        self.hand(&copied, to: context)
         self.isBatchInFlight = true
-        self.lastProgress = context.eventLoop.now
-        let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { self.batchEnded(frames, $0) }
-        context.writeAndFlush(self.wrapOutboundOut(copied), promise: written)
-        if self.isBatchInFlight { self.armStallTimer() }
-    }
-
-    /// Bytes of the control frames and of the frames that are copied.
-    private var batchCapacity: Int {
-        var capacity = self.pongs.count * (125 + FrameHeader.bytesMax) + FrameHeader.bytesMax
-        for (payload, _) in self.batch {
-            capacity += FrameHeader.bytesMax
-            if self.configuration.role == .client
-                || payload.readableBytes <= WebSocketConfiguration.copiedPayloadBytesMax
-            {
-                capacity += payload.readableBytes
-            }
+        context.flush()
+        // Writable is a channel that has nothing left to write: see `handlerAdded`.
+        guard let context = self.context, !context.channel.isWritable else {
+            self.isBatchInFlight = false
+            return
         }
-        return capacity
+        self.progressed()
+        self.armStallTimer()
     }
 
-    private func takeControlFrames(capacity: Int) -> ByteBuffer {
-        var buffer = ByteBufferAllocator().buffer(capacity: capacity)
+    /// - Parameter copied: small frames that leave in one piece, which is cheaper than an entry in a gathering write for each.
+    private func add(_ item: OutboundQueue.Item, behind copied: inout ByteBuffer, _ context: ChannelHandlerContext) {
+        let isServer = self.configuration.role == .server
+        if isServer, case .notification(let broadcast) = item, let frame = broadcast.frame {
+            self.hand(&copied, to: context)
+            context.write(self.wrapOutboundOut(frame), promise: nil)
+            return
+        }
+        let opcode: FrameOpcode = if case .text = item { .text } else { .binary }
+        let payload = item.message
+        if !isServer || payload.readableBytes <= WebSocketConfiguration.copiedPayloadBytesMax {
+            copied.writeFrame(opcode, payload: payload, mask: isServer ? nil : MaskingKey.random())
+        } else {
+            copied.writeFrameHeader(opcode, length: payload.readableBytes, mask: nil)
+            self.hand(&copied, to: context)
+            self.writeSlices(of: payload, context)
+        }
+    }
+
+    private func hand(_ copied: inout ByteBuffer, to context: ChannelHandlerContext) {
+        guard copied.readableBytes > 0 else { return }
+        context.write(self.wrapOutboundOut(copied), promise: nil)
+        copied = ByteBuffer()
+    }
+
+    private func takeControlFrames() -> ByteBuffer {
+        var buffer = ByteBuffer()
         let mask = { self.configuration.role == .server ? nil : MaskingKey.random() }
         while let payload = self.pongs.popFirst() { buffer.writeFrame(.pong, payload: payload, mask: mask()) }
         if self.isPingQueued { buffer.writeFrame(.ping, payload: ByteBuffer(), mask: mask()) }
@@ -66,19 +86,16 @@ extension WebSocketHandler {
         return buffer
     }
 
-    /// Writes all but the last slice, each a sign of progress when the kernel has taken it. The bytes are shared.
-    ///
-    /// - Returns: the last slice.
-    private func writeSlices(of payload: ByteBuffer, _ context: ChannelHandlerContext) -> ByteBuffer {
+    /// Each slice is a sign of progress when the kernel has taken it. The bytes are shared.
+    private func writeSlices(of payload: ByteBuffer, _ context: ChannelHandlerContext) {
         var rest = payload
-        while rest.readableBytes > WebSocketConfiguration.payloadSliceBytes,
-            let slice = rest.readSlice(length: WebSocketConfiguration.payloadSliceBytes)
+        while rest.readableBytes > 0,
+            let slice = rest.readSlice(length: min(rest.readableBytes, WebSocketConfiguration.payloadSliceBytes))
         {
             let written = context.eventLoop.makePromise(of: Void.self)
             written.futureResult.assumeIsolated().whenSuccess { self.progressed() }
             context.write(self.wrapOutboundOut(slice), promise: written)
         }
-        return rest
     }
 
     private func progressed() {
@@ -86,16 +103,11 @@ extension WebSocketHandler {
         self.lastProgress = context.eventLoop.now
     }
 
-    private func batchEnded(_ frames: Int, _ result: Result<Void, any Error>) {
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard self.isBatchInFlight, !self.isWriting, context.channel.isWritable else { return }
         self.isBatchInFlight = false
-        switch result {
-        case .success:
-            self.progressed()
-            self.connection.completed(frames)
-            self.write()
-        case .failure:
-            self.drop(.transportError, reset: false)
-        }
+        let next = self.connection.completedAndPop()
+        if self.mayWrite { self.write(from: next) }
     }
 
     private func writeFarewell(_ context: ChannelHandlerContext) {
@@ -112,10 +124,10 @@ extension WebSocketHandler {
         var buffer = ByteBuffer()
         buffer.writeFrame(
             .close, payload: payload, mask: self.configuration.role == .server ? nil : MaskingKey.random())
-        self.isBatchInFlight = true
+        self.isFarewellInFlight = true
         let written = context.eventLoop.makePromise(of: Void.self)
         written.futureResult.assumeIsolated().whenComplete { result in
-            self.isBatchInFlight = false
+            self.isFarewellInFlight = false
             switch result {
             case .success: self.act(on: self.handshake.sentFarewell())
             case .failure: self.drop(.transportError, reset: false)

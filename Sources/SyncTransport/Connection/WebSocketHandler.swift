@@ -29,8 +29,8 @@ package final class WebSocketHandler: ChannelInboundHandler {
     private var hasFailed = false
 
     // Event loop only; WebSocketHandler+Writing.swift
-    var batch: [(payload: ByteBuffer, opcode: FrameOpcode)] = []
     var isBatchInFlight = false
+    var isFarewellInFlight = false
     var isWriting = false
     var pongs: Deque<ByteBuffer> = []
     var isPingQueued = false
@@ -38,18 +38,17 @@ package final class WebSocketHandler: ChannelInboundHandler {
     // Event loop only; WebSocketHandler+Timers.swift
     var lastInput: NIODeadline
     var lastProgress: NIODeadline
-    var keepaliveTask: Scheduled<Void>?
-    var pingTask: Scheduled<Void>?
-    var silenceTask: Scheduled<Void>?
+    var nextKeepalive = NIODeadline.distantFuture
+    var nextPing = NIODeadline.distantFuture
+    var timer: Scheduled<Void>?
     var stallTask: Scheduled<Void>?
     var closeTask: Scheduled<Void>?
 
-    /// Call on `eventLoop`, which is the one of the channel the handler will be added to.
-    package init(
-        configuration: WebSocketConfiguration, subprotocol: String = "", eventLoop: any EventLoop
-    ) {
+    /// Call on the event loop of `wakeUps`, which is the one of the channel the handler will be added to.
+    package init(configuration: WebSocketConfiguration, subprotocol: String = "", wakeUps: WakeUps) {
+        let eventLoop = wakeUps.eventLoop
         self.configuration = configuration
-        self.connection = WebSocketConnection(subprotocol: subprotocol, eventLoop: eventLoop)
+        self.connection = WebSocketConnection(subprotocol: subprotocol, wakeUps: wakeUps)
         self.handshake = CloseHandshake(role: configuration.role)
         self.decoder = WebSocketDecoder(
             expectsMask: configuration.role == .server, keepsText: configuration.keepsText,
@@ -63,7 +62,11 @@ package final class WebSocketHandler: ChannelInboundHandler {
     package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.connection.attach(self)
-        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        let options = context.channel.syncOptions
+        try? options?.setOption(.autoRead, value: false)
+        // Not writable from the first byte that the kernel does not take until it has taken the last: tells when a batch has
+        // been written without a promise for each.
+        try? options?.setOption(.writeBufferWaterMark, value: .init(low: 1, high: 1))
         self.startTimers(context)
         // Whoever adds this handler may still be taking the HTTP handlers out: first read and first write are a tick away.
         context.eventLoop.assumeIsolated().execute {
@@ -81,6 +84,10 @@ package final class WebSocketHandler: ChannelInboundHandler {
 
     private func finish() {
         guard self.context != nil else { return }
+        if self.isBatchInFlight, self.handshake.output == .open {
+            self.hasFailed = true
+            self.connection.dropped(.transportError)
+        }
         self.context = nil
         self.cancelTimers()
         self.connection.attach(nil)
@@ -122,7 +129,7 @@ package final class WebSocketHandler: ChannelInboundHandler {
     /// Something was queued, the session took a message or wants one, or a close began.
     func wake() {
         guard self.context != nil else { return }
-        let work = self.connection.beginWake()
+        let (work, first) = self.connection.beginWake(popping: self.mayWrite)
         let wasPaused = self.isPaused
         if work.closing != nil, self.handshake.beginClosing() {
             self.isPaused = false
@@ -130,7 +137,7 @@ package final class WebSocketHandler: ChannelInboundHandler {
             self.armCloseTimer(self.configuration.writeStallMax) { $0.drop(.closeTimeout, reset: true) }
         }
         if let violation = self.heldViolation, work.isAwaited { self.apply(violation) }
-        self.write()
+        if self.mayWrite { self.write(from: first) }
         // Unless decoding had to stop, all that arrived is decoded. A broadcast only writes.
         if wasPaused {
             self.decode()

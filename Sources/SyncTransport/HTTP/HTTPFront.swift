@@ -41,6 +41,8 @@ package struct HTTPFrontPolicy<Ticket: Sendable>: Sendable {
     package var headerBytesMax = 131_072
     /// Bytes of a request body; what exceeds them is dropped, and the connection closes after the response.
     package var bodyBytesMax = 65_536
+    /// Shared by all WebSockets of a server.
+    let wakeUps = WakeUpTable()
 
     package init(decide: @escaping @Sendable (HTTPRequestHead) -> HTTPFrontDecision<Ticket>) {
         self.decide = decide

@@ -293,7 +293,8 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
 
         let pipeline = context.pipeline.syncOperations
         let handler = WebSocketHandler(
-            configuration: self.policy.webSocket, subprotocol: subprotocol ?? "", eventLoop: context.eventLoop)
+            configuration: self.policy.webSocket, subprotocol: subprotocol ?? "",
+            wakeUps: self.policy.wakeUps.wakeUps(of: context.eventLoop))
         self.state = .detached
         // First, though it leaves a tick later: it hands the bytes that came behind the request to the WebSocket's handler.
         pipeline.removeHandler(self.decoder, promise: nil)

@@ -19,8 +19,8 @@ final class ProbeConnection: FrameConnection {
 
     func receive() async -> ReceivedMessage { .ended(.failed) }
 
-    func offer(_ frame: ByteBuffer) -> OfferResult {
-        self.onOffer(frame)
+    func offer(_ notification: Broadcast) -> OfferResult {
+        self.onOffer(notification.message)
         return .queued
     }
 

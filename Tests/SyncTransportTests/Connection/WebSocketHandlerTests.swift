@@ -6,52 +6,61 @@ import Testing
 
 @testable import SyncTransport
 
-/// A socket that takes nothing until it is told to.
-private final class Dam: ChannelOutboundHandler, Sendable {
+/// A socket that takes nothing until it is told to. Lives on the channel's event loop.
+private final class Dam: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer
 
-    private let held = Mutex<(isOpen: Bool, promises: [EventLoopPromise<Void>])>((true, []))
+    private let channel: NIOAsyncTestingChannel
+    private var isOpen = true
+    private var promises: [EventLoopPromise<Void>] = []
+
+    init(_ channel: NIOAsyncTestingChannel) { self.channel = channel }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         context.write(data, promise: nil)
-        guard let promise else { return }
-        let isOpen = self.held.withLock { held in
-            if !held.isOpen { held.promises.append(promise) }
-            return held.isOpen
+        if self.isOpen {
+            promise?.succeed()
+        } else {
+            promise.map { self.promises.append($0) }
+            self.channel.isWritable = false
+            context.fireChannelWritabilityChanged()
         }
-        if isOpen { promise.succeed() }
     }
 
-    func close() { self.held.withLock { $0.isOpen = false } }
+    func close() { self.isOpen = false }
 
     /// What was written is taken, and all that follows.
     func open() {
-        let promises = self.held.withLock { held in
-            held.isOpen = true
-            defer { held.promises = [] }
-            return held.promises
-        }
+        self.isOpen = true
+        let promises = self.promises
+        self.promises = []
         for promise in promises { promise.succeed() }
+        self.channel.isWritable = true
+        self.channel.pipeline.fireChannelWritabilityChanged()
     }
 }
+
+@available(*, unavailable)
+extension Dam: Sendable {}
 
 /// A handler in a channel without socket, whose clock stands still unless told otherwise.
 private struct Harness {
     let channel: NIOAsyncTestingChannel
     let connection: WebSocketConnection
-    let dam = Dam()
+    private let dam: NIOLoopBound<Dam>
 
     init(_ configuration: WebSocketConfiguration = .server) async throws {
         let loop = NIOAsyncTestingEventLoop()
         self.channel = NIOAsyncTestingChannel(loop: loop)
         try await self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
         let pipeline = self.channel.pipeline
-        let dam = self.dam
-        self.connection = try await loop.executeInContext {
-            let handler = WebSocketHandler(configuration: configuration, eventLoop: loop)
+        let channel = self.channel
+        (self.connection, self.dam) = try await loop.executeInContext {
+            let dam = Dam(channel)
+            let handler = WebSocketHandler(configuration: configuration, wakeUps: WakeUps(loop))
             try pipeline.syncOperations.addHandler(dam)
             try pipeline.syncOperations.addHandler(handler)
-            return handler.connection
+            return (handler.connection, NIOLoopBound(dam, eventLoop: loop))
         }
         await loop.run()
     }
@@ -59,6 +68,14 @@ private struct Harness {
     func receive(_ bytes: ByteBuffer) async throws {
         try await self.channel.writeInbound(bytes)
         await self.run()
+    }
+
+    func closeDam() async throws {
+        try await self.channel.testingEventLoop.executeInContext { self.dam.value.close() }
+    }
+
+    func openDam() async throws {
+        try await self.channel.testingEventLoop.executeInContext { self.dam.value.open() }
     }
 
     func run() async { await self.channel.testingEventLoop.run() }
@@ -111,7 +128,7 @@ struct WebSocketHandlerTests {
     func firstTick() throws {
         let channel = EmbeddedChannel()
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
-        let handler = WebSocketHandler(configuration: .server, eventLoop: channel.embeddedEventLoop)
+        let handler = WebSocketHandler(configuration: .server, wakeUps: WakeUps(channel.embeddedEventLoop))
         try channel.pipeline.syncOperations.addHandler(handler)
         handler.connection.enqueue(ByteBuffer(bytes: [7]))
         channel.pipeline.fireChannelReadComplete()
@@ -368,7 +385,7 @@ struct WebSocketHandlerTests {
         let harness = try await Harness()
         try await harness.connection.room()
         let frame = ByteBuffer(bytes: [1])
-        harness.dam.close()
+        try await harness.closeDam()
         for _ in 0..<Limits.outboundFramesMax { #expect(harness.connection.offer(frame) == .queued) }
         #expect(harness.connection.offer(frame) == .full)
         harness.connection.enqueue(frame)
@@ -376,7 +393,7 @@ struct WebSocketHandlerTests {
         let cancelled = Task { try await harness.connection.room() }
         cancelled.cancel()
         await #expect(throws: ConnectionEnded()) { try await cancelled.value }
-        harness.dam.open()
+        try await harness.openDam()
         #expect(try await harness.written().readableBytes == 3 * (Limits.outboundFramesMax + 1))
         try await room
         #expect(harness.connection.offer(frame) == .queued)
@@ -385,13 +402,13 @@ struct WebSocketHandlerTests {
     @Test("R1: a socket that takes nothing for 30 s is given up, its frames in flight notwithstanding")
     func writeStall() async throws {
         let harness = try await Harness()
-        harness.dam.close()
+        try await harness.closeDam()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))
         await harness.run()
         await harness.advance(.seconds(29))
         #expect(harness.isOpen)
-        harness.dam.open()
-        harness.dam.close()
+        try await harness.openDam()
+        try await harness.closeDam()
         harness.connection.enqueue(ByteBuffer(bytes: [2]))
         await harness.run()
         await harness.advance(.seconds(29))
@@ -404,7 +421,7 @@ struct WebSocketHandlerTests {
     @Test("a Close frame that cannot be written is given up after 30 s")
     func closeTimeout() async throws {
         let harness = try await Harness()
-        harness.dam.close()
+        try await harness.closeDam()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))
         await harness.run()
         await harness.advance(.seconds(1))
@@ -418,7 +435,7 @@ struct WebSocketHandlerTests {
     @Test("a wait for room ends with the connection")
     func roomAfterEnd() async throws {
         let harness = try await Harness()
-        harness.dam.close()
+        try await harness.closeDam()
         for _ in 0..<Limits.outboundFramesMax { _ = harness.connection.offer(ByteBuffer()) }
         let waiting = Task { try await harness.connection.room() }
         while !harness.isRoomAwaited { await Task.yield() }
