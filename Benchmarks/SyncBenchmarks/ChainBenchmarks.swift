@@ -5,8 +5,8 @@ import SyncAuth
 import SyncProtocol
 import SyncTesting
 
-/// Parsing and verifying a chain of delegations that has not been seen before, and beside it the bare cost of as many ES256
-/// verifications with keys at hand.
+/// Parsing and verifying a chain of delegations that has not been seen before, by signers who have and by signers who have
+/// not, and beside them the bare cost of as many ES256 verifications with keys at hand.
 func registerChainBenchmarks() {
     let space = SpaceID.random()
     for depth in [1, 3, 8] {
@@ -16,6 +16,13 @@ func registerChainBenchmarks() {
             audience: TestDelegation.did(names[depth]), permission: .write, space: space,
             rootKey: Array(TestDelegation.rootKey(names[0]).readableBytesView))
         Benchmark("validate_chain/depth/\(depth)", configuration: Benchmark.verification) { benchmark in
+            let keys = DIDKeyCache()
+            _ = try UnverifiedDelegation(parsing: text, keys: keys)
+            try benchmark.sample {
+                blackHole(try UnverifiedDelegation(parsing: text, keys: keys).verify(requirement, at: 1_767_225_600))
+            }
+        }
+        Benchmark("validate_chain_new_signers/depth/\(depth)", configuration: Benchmark.verification) { benchmark in
             try benchmark.sample {
                 blackHole(try UnverifiedDelegation(parsing: text).verify(requirement, at: 1_767_225_600))
             }

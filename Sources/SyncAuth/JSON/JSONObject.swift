@@ -14,7 +14,12 @@ package struct JSONObject: Hashable, Sendable {
     /// - Parameter names: the members to keep.
     /// - Throws: `.malformed` unless `text` is one JSON object with nothing but white space around it.
     package init(_ text: [UInt8], keeping names: Set<String>) throws(JSONError) {
+        try self.init(text[...], keeping: names)
+    }
+
+    package init(_ text: ArraySlice<UInt8>, keeping names: Set<String>) throws(JSONError) {
         var reader = try JSONReader(text)
+        self.members.reserveCapacity(names.count)
         try reader.expect(UInt8(ascii: "{"))
         if !reader.take(UInt8(ascii: "}")) {
             repeat {

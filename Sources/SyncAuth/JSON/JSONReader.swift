@@ -11,13 +11,19 @@ struct JSONReader {
     /// Arrays and objects inside one another.
     static let depthMax = 63
 
-    private let text: [UInt8]
-    private var position = 0
+    private let text: ArraySlice<UInt8>
+    private var position: Int
 
     /// - Throws: `.malformed` when `text` is not UTF-8.
-    init(_ text: [UInt8]) throws(JSONError) {
-        guard String(validating: text, as: UTF8.self) != nil else { throw .malformed }
+    init(_ text: ArraySlice<UInt8>) throws(JSONError) {
+        do { _ = try UTF8Span(validating: text.span) } catch { throw .malformed }
+        self.init(checked: text)
+    }
+
+    /// - Parameter text: Part of a text that another reader has walked.
+    init(checked text: ArraySlice<UInt8>) {
         self.text = text
+        self.position = text.startIndex
     }
 
     /// Takes `byte`, which may follow white space.
@@ -47,7 +53,7 @@ struct JSONReader {
         if first == UInt8(ascii: "\"") { return .text(try self.readText()) }
         let start = self.position
         try self.skipValue()
-        let source = Array(self.text[start..<self.position])
+        let source = self.text[start..<self.position]
         switch first {
         case UInt8(ascii: "{"): return .object(source)
         case UInt8(ascii: "["): return .array(source)
@@ -93,7 +99,7 @@ struct JSONReader {
 
     /// The next byte that is not white space; the cursor stands on it.
     private mutating func peek() -> UInt8? {
-        while self.position < self.text.count {
+        while self.position < self.text.endIndex {
             switch self.text[self.position] {
             case 0x20, 0x09, 0x0a, 0x0d: self.position += 1
             case let byte: return byte
@@ -126,7 +132,7 @@ struct JSONReader {
 
     private mutating func skipLiteral(_ literal: StaticString) throws(JSONError) {
         let end = self.position + literal.utf8CodeUnitCount
-        guard end <= self.text.count else { throw .malformed }
+        guard end <= self.text.endIndex else { throw .malformed }
         let matches = literal.withUTF8Buffer { self.text[self.position..<end].elementsEqual($0) }
         guard matches else { throw .malformed }
         self.position = end
@@ -144,14 +150,14 @@ struct JSONReader {
 
     @discardableResult
     private mutating func skipByte(_ byte: UInt8) -> Bool {
-        guard self.position < self.text.count, self.text[self.position] == byte else { return false }
+        guard self.position < self.text.endIndex, self.text[self.position] == byte else { return false }
         self.position += 1
         return true
     }
 
     private mutating func skipDigits() throws(JSONError) {
         let start = self.position
-        while self.position < self.text.count,
+        while self.position < self.text.endIndex,
             (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self.text[self.position])
         {
             self.position += 1
@@ -165,11 +171,14 @@ struct JSONReader {
 extension JSONReader {
     mutating func readText() throws(JSONError) -> String {
         try self.expect(UInt8(ascii: "\""))
-        var bytes: [UInt8] = []
+        let run = self.plainRun()
+        guard var unescaped = try self.endOrEscape() else { return String(decoding: run, as: UTF8.self) }
+        var bytes = Array(run)
         while true {
-            bytes += self.plainRun()
-            guard let unescaped = try self.endOrEscape() else { return String(decoding: bytes, as: UTF8.self) }
             bytes += Array(String(Character(unescaped)).utf8)
+            bytes += self.plainRun()
+            guard let next = try self.endOrEscape() else { return String(decoding: bytes, as: UTF8.self) }
+            unescaped = next
         }
     }
 
@@ -181,18 +190,15 @@ extension JSONReader {
     /// Bytes up to the next quotation mark, backslash or control character.
     private mutating func plainRun() -> ArraySlice<UInt8> {
         let start = self.position
-        while self.position < self.text.count {
-            let byte = self.text[self.position]
-            if byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { break }
-            self.position += 1
-        }
+        let rest = self.text[start...]
+        self.position += rest.span.bytes.plainPrefix
         return self.text[start..<self.position]
     }
 
     /// `nil` at the closing quotation mark, otherwise the character that an escape stands for.
     private mutating func endOrEscape() throws(JSONError) -> Unicode.Scalar? {
         if self.skipByte(UInt8(ascii: "\"")) { return nil }
-        guard self.skipByte(UInt8(ascii: "\\")), self.position < self.text.count else { throw .malformed }
+        guard self.skipByte(UInt8(ascii: "\\")), self.position < self.text.endIndex else { throw .malformed }
         let kind = self.text[self.position]
         self.position += 1
         switch kind {
@@ -222,7 +228,7 @@ extension JSONReader {
     }
 
     private mutating func readCodeUnit() throws(JSONError) -> UInt16 {
-        guard self.position + 4 <= self.text.count else { throw .malformed }
+        guard self.position + 4 <= self.text.endIndex else { throw .malformed }
         var unit: UInt16 = 0
         for byte in self.text[self.position..<self.position + 4] {
             guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else { throw .malformed }
@@ -230,5 +236,33 @@ extension JSONReader {
         }
         self.position += 4
         return unit
+    }
+}
+
+extension RawSpan {
+    /// Bytes before the first quotation mark, backslash or control character. Looks at eight at once: a delegation is
+    /// mostly the text of its proof.
+    fileprivate var plainPrefix: Int {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let quotes = ones * UInt64(UInt8(ascii: "\""))
+        let backslashes = ones * UInt64(UInt8(ascii: "\\"))
+        var offset = 0
+        while offset + 8 <= self.byteCount {
+            let word = UInt64(littleEndian: self.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            let quote = word ^ quotes
+            let backslash = word ^ backslashes
+            // A subtraction borrows into the high bit of a byte that is below what is taken from it. Bytes after the first
+            // such may be wrong, the first never is.
+            let control = (word &- ones * 0x20) & ~word
+            let special = (control | (quote &- ones) & ~quote | (backslash &- ones) & ~backslash) & (ones << 7)
+            if special != 0 { return offset + special.trailingZeroBitCount / 8 }
+            offset += 8
+        }
+        while offset < self.byteCount {
+            let byte = self.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self)
+            if byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { break }
+            offset += 1
+        }
+        return offset
     }
 }

@@ -3,12 +3,12 @@ package enum JSONValue: Hashable, Sendable {
     case null
     case bool(Bool)
     case text(String)
-    /// As written.
-    case number([UInt8])
+    /// As written. The slice keeps the text alive that it was read from.
+    case number(ArraySlice<UInt8>)
     /// As written, already checked.
-    case array([UInt8])
+    case array(ArraySlice<UInt8>)
     /// As written, already checked.
-    case object([UInt8])
+    case object(ArraySlice<UInt8>)
 
     package var text: String? {
         if case .text(let text) = self { text } else { nil }
@@ -42,8 +42,8 @@ package enum JSONValue: Hashable, Sendable {
         return texts.count == elements.count ? texts : nil
     }
 
-    private static func readElements(_ source: [UInt8]) throws(JSONError) -> [JSONValue] {
-        var reader = try JSONReader(source)
+    private static func readElements(_ source: ArraySlice<UInt8>) throws(JSONError) -> [JSONValue] {
+        var reader = JSONReader(checked: source)
         var elements: [JSONValue] = []
         try reader.expect(UInt8(ascii: "["))
         guard !reader.take(UInt8(ascii: "]")) else { return [] }

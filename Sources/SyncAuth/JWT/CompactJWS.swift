@@ -13,25 +13,33 @@ package struct CompactJWS: Sendable {
 
     private let signedText: ArraySlice<UInt8>
 
+    /// The header that clients write on delegations, `{"alg":"ES256","typ":"JWT"}`: most need no parser.
+    private static let plainHeader = Array("eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9".utf8)
+
+    package init?(_ token: String) { self.init(Array(token.utf8)) }
+
     /// Takes exactly three segments whose first is an object with text `alg` = `ES256`. `typ` and `kid` must be text when
     /// present; other header members are ignored whatever their type.
-    package init?(_ token: String) {
-        let text = Array(token.utf8)
+    init?(_ text: [UInt8]) {
         let dot = UInt8(ascii: ".")
-        guard let first = text.firstIndex(of: dot),
-            let second = text[(first + 1)...].firstIndex(of: dot),
-            !text[(second + 1)...].contains(dot),
-            let header = Base64URL.decode(text[..<first]),
-            let payload = Base64URL.decode(text[(first + 1)..<second]),
-            let members = try? JSONObject(header, keeping: ["alg", "typ", "kid"]),
-            members.duplicates.isEmpty,
-            members["alg"] == .text("ES256")
+        // A dot between these two is no character of base64url.
+        guard let first = text.firstIndex(of: dot), let second = text.lastIndex(of: dot), first < second,
+            let payload = Base64URL.decode(text[(first + 1)..<second])
         else { return nil }
-        for name in ["typ", "kid"] {
-            guard let member = members[name] else { continue }
-            guard member.text != nil else { return nil }
+        if text[..<first] == Self.plainHeader[...] {
+            self.keyID = nil
+        } else {
+            guard let header = Base64URL.decode(text[..<first]),
+                let members = try? JSONObject(header, keeping: ["alg", "typ", "kid"]),
+                members.duplicates.isEmpty,
+                members["alg"] == .text("ES256")
+            else { return nil }
+            for name in ["typ", "kid"] {
+                guard let member = members[name] else { continue }
+                guard member.text != nil else { return nil }
+            }
+            self.keyID = members["kid"]?.text
         }
-        self.keyID = members["kid"]?.text
         self.payload = payload
         self.signature = Base64URL.decode(text[(second + 1)...])
             .flatMap { try? P256.Signing.ECDSASignature(rawRepresentation: $0) }
@@ -42,6 +50,12 @@ package struct CompactJWS: Sendable {
     package func isSigned(by key: P256.Signing.PublicKey) -> Bool {
         guard let signature = self.signature else { return false }
         return key.isValidSignature(signature, for: self.signedText)
+    }
+
+    /// - Parameter digest: Of everything before the last dot, for whom has it already.
+    func isSigned(by key: P256.Signing.PublicKey, over digest: SHA256Digest) -> Bool {
+        guard let signature = self.signature else { return false }
+        return key.isValidSignature(signature, for: digest)
     }
 }
 

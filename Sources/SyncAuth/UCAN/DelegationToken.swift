@@ -21,18 +21,21 @@ struct DelegationToken: Sendable {
 
     private static let claims: Set<String> = ["iss", "aud", "cmd", "with", "nonce", "exp", "nbf", "prf"]
 
-    static func cid(of text: String) -> String {
-        Hex.encode(SHA256.hash(data: Array(text.utf8)))
-    }
-
-    init(_ source: String, cid: String) throws(DelegationError) {
-        guard let token = CompactJWS(source) else { throw .invalid(.malformed) }
+    /// - Parameter keys: Keys decoded before. A new one is added once it has proved to sign something.
+    init(_ source: DelegationText, keys: DIDKeyCache?) throws(DelegationError) {
+        guard let token = CompactJWS(source.bytes) else { throw .invalid(.malformed) }
         let members: JSONObject
         do { members = try JSONObject(token.payload, keeping: Self.claims) } catch { throw .invalid(.payload) }
 
         guard let issuer = members["iss"]?.text else { throw .invalid(.issuer(nil)) }
-        do { self.issuer = try DIDKey(issuer) } catch { throw .invalid(.issuer(error)) }
-        guard token.isSigned(by: self.issuer.publicKey) else { throw .invalid(.signature) }
+        let known = keys?.key(issuer)
+        if let known {
+            self.issuer = known
+        } else {
+            do { self.issuer = try DIDKey(issuer) } catch { throw .invalid(.issuer(error)) }
+        }
+        guard token.isSigned(by: self.issuer.publicKey, over: source.signedDigest) else { throw .invalid(.signature) }
+        if known == nil { keys?.insert(self.issuer) }
 
         if let name = members.duplicates.min() { throw .invalid(.claim(name)) }
         func text(_ name: String) throws(DelegationError) -> String {
@@ -50,7 +53,7 @@ struct DelegationToken: Sendable {
             guard let texts = value.texts else { throw .invalid(.claim(name)) }
             return texts
         }
-        self.cid = cid
+        self.cid = source.cid
         if let single = members["aud"]?.text {
             self.audience = single
         } else {

@@ -14,7 +14,7 @@ package struct UnverifiedDelegation: Sendable {
     let tokens: [DelegationToken]
 
     /// The name of the delegation: lower-case hex of SHA-256 over its exact text.
-    package static func cid(of text: String) -> String { DelegationToken.cid(of: text) }
+    package static func cid(of text: String) -> String { DelegationText(text).cid }
 
     /// Names of all tokens, the leaf first. Revoking any of them revokes the delegation: the caller asks the store.
     package var cids: [String] { self.tokens.map(\.cid) }
@@ -25,18 +25,19 @@ package struct UnverifiedDelegation: Sendable {
     /// The first `aud` of the leaf, not checked: the peer's own claim in `docs/contract/auth.md §5.6`.
     package var audience: String { self.tokens.first?.audience ?? "" }
 
+    /// - Parameter keys: Keys decoded before; takes in the ones that are not there yet.
     /// - Throws: `.invalid` or `.chainTooDeep`. An embedded text costs its own length once more, never a stack frame.
-    package init(parsing text: String) throws(DelegationError) {
+    package init(parsing text: String, keys: DIDKeyCache? = nil) throws(DelegationError) {
         guard text.utf8.count <= Self.bytesMax else { throw .invalid(.tooLong) }
         var tokens: [DelegationToken] = []
         var seen: Set<String> = []
         var pending = [(text: text, depth: 0)]
         while let (text, depth) = pending.popLast() {
             guard depth < Self.tokensMax else { throw .chainTooDeep }
-            let cid = DelegationToken.cid(of: text)
-            guard seen.insert(cid).inserted else { continue }
+            let text = DelegationText(text)
+            guard seen.insert(text.cid).inserted else { continue }
             guard seen.count <= Self.tokensWalkedMax else { throw .invalid(.tooManyTokens) }
-            let token = try DelegationToken(text, cid: cid)
+            let token = try DelegationToken(text, keys: keys)
             tokens.append(token)
             for proof in token.proofs.reversed() where !proof.isEmpty { pending.append((proof, depth + 1)) }
         }

@@ -82,6 +82,7 @@ package struct SpaceAuthorizer: Sendable {
     private let log: RevocationLog
     private let unixTime: @Sendable () -> Double
     private let verified = DelegationCache()
+    private let keys = DIDKeyCache()
 
     /// - Parameters:
     ///   - log: Where every revocation in this process is told.
@@ -156,7 +157,9 @@ package struct SpaceAuthorizer: Sendable {
             return known
         }
         let delegation: UnverifiedDelegation
-        do { delegation = try UnverifiedDelegation(parsing: ucan) } catch { throw .refused(.delegation(error)) }
+        do { delegation = try UnverifiedDelegation(parsing: ucan, keys: self.keys) } catch {
+            throw .refused(.delegation(error))
+        }
         try await self.checkNotRevoked(delegation.cids, in: requirement.space)
         let verified: VerifiedDelegation
         do { verified = try delegation.verify(requirement, at: now) } catch { throw .refused(.delegation(error)) }

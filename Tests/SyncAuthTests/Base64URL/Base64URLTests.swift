@@ -23,6 +23,28 @@ struct Base64URLTests {
         }
     }
 
+    @Test("A character outside the alphabet is found at every place, the characters of the alphabet are not")
+    func alphabet() {
+        let alphabet = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+        for count in [16, 19, 20] {
+            for index in 0..<count - 1 {
+                for character in UInt8.min ... .max {
+                    var text = [UInt8](repeating: UInt8(ascii: "A"), count: count)
+                    text[index] = character
+                    let decoded = Base64URL.decode(text[...])
+                    #expect((decoded != nil) == alphabet.contains(character), "\(character) at \(index) of \(count)")
+                    if let decoded { #expect(Array(Base64URL.encode(decoded).utf8) == text) }
+                }
+            }
+        }
+    }
+
+    @Test("A slice is decoded from its own start to its own end")
+    func slice() {
+        let text = Array("!!Zm9vYmFyZm9vYmFy!!".utf8)
+        #expect(Base64URL.decode(text[2..<18]) == Array("foobarfoobar".utf8))
+    }
+
     @Test(
         "Padding, white space, standard alphabet, trailing bits and impossible lengths are errors",
         arguments: [

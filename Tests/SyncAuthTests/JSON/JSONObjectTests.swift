@@ -13,9 +13,10 @@ struct JSONObjectTests {
             ("null", .null), ("true", .bool(true)), ("false", .bool(false)), (#""""#, .text("")),
             (#""é😀""#, .text("é😀")),
             (#""\"\\\/\b\f\n\r\t""#, .text("\"\\/\u{8}\u{c}\n\r\t")), (#""\u00e9\ud83d\uDE00\u0000""#, .text("é😀\0")),
-            ("-0.5e+10", .number(Array("-0.5e+10".utf8))), ("0", .number([48])), ("1E-2", .number(Array("1E-2".utf8))),
-            ("[]", .array(Array("[]".utf8))), ("{ }", .object(Array("{ }".utf8))),
-            (#"[1,{"b":[]}]"#, .array(Array(#"[1,{"b":[]}]"#.utf8))),
+            ("-0.5e+10", .number(Array("-0.5e+10".utf8)[...])), ("0", .number([48])),
+            ("1E-2", .number(Array("1E-2".utf8)[...])),
+            ("[]", .array(Array("[]".utf8)[...])), ("{ }", .object(Array("{ }".utf8)[...])),
+            (#"[1,{"b":[]}]"#, .array(Array(#"[1,{"b":[]}]"#.utf8)[...])),
         ] as [(String, JSONValue)])
     func values(source: String, expected: JSONValue) throws {
         #expect(try self.value(of: source) == expected)
@@ -36,6 +37,23 @@ struct JSONObjectTests {
         for name in ["a", "other"] {
             #expect(throws: JSONError.malformed) {
                 _ = try JSONObject(Array(#"{"a":\#(source)}"#.utf8), keeping: [name])
+            }
+        }
+    }
+
+    @Test("What ends or interrupts a text is found behind any number of other characters")
+    func runs() throws {
+        for count in 0...20 {
+            for filler in ["x", "!", "#", "[", "]", "~", "\u{7f}", "é", "😀"] {
+                let run = String(repeating: filler, count: count)
+                #expect(try self.value(of: #""\#(run)""#) == .text(run))
+                #expect(try self.value(of: #""\#(run)\u0041\#(run)\n""#) == .text(run + "A" + run + "\n"))
+                #expect(try self.value(of: #"["\#(run)","\#(run)\"\#(run)"]"#)?.texts == [run, run + "\"" + run])
+                for control in UInt8(0)..<0x20 {
+                    let broken = "\"" + run + String(UnicodeScalar(control)) + run + "\""
+                    #expect(throws: JSONError.malformed) { try self.value(of: broken) }
+                }
+                #expect(throws: JSONError.malformed) { try self.value(of: #""\#(run)"#) }
             }
         }
     }
