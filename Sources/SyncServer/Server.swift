@@ -23,6 +23,8 @@ package struct Server: Sendable {
         package var closeWait: Duration = .seconds(5)
         package var checkpointInterval: Duration = .seconds(300)
         package var purgeIntervals = PurgeIntervals()
+        /// Takes the place of the file storage of the configuration.
+        package var files: OpenedFileStorage?
 
         package init(_ configuration: ServerConfiguration) {
             self.http = HTTPServerConfiguration(address: configuration.listenAddress)
@@ -45,13 +47,20 @@ package struct Server: Sendable {
     /// Opens the database and prepares the rest. Nothing listens yet.
     ///
     /// - Parameter onListening: called once, with the address that was bound.
-    /// - Throws: what opening the database throws.
+    /// - Throws: `StorageError` of opening the database; `BlobError` of opening the file storage.
     package static func open(
         _ configuration: ServerConfiguration, _ parts: Parts, logger: Logger,
         onListening: @escaping @Sendable (ListenAddress) async -> Void = { _ in }
-    ) async throws(StorageError) -> Server {
+    ) async throws -> Server {
         for warning in configuration.warnings { logger.warning("\(warning)") }
         let database = try await OpenedStorage.open(configuration, logger: logger)
+        let files: OpenedFileStorage?
+        do {
+            files = if let given = parts.files { given } else { try await OpenedFileStorage.open(configuration) }
+        } catch {
+            await database.storage.close()
+            throw error
+        }
         let keySets = HTTPKeySetFetcher()
         let tokens = parts.tokens ?? Self.makeTokenValidator(configuration, parts.devIssuer, keySets, logger)
         let engine = SyncEngine(
@@ -74,6 +83,11 @@ package struct Server: Sendable {
             services.append(job)
         }
         services += Self.makePurgeJobs(of: database.storage, parts.purgeIntervals, logger)
+        if let files {
+            services.append(
+                PeriodicJob.removesUnfinishedFiles(
+                    from: files, parts.purgeIntervals, clock: ContinuousClock(), now: { Date() }, logger: logger))
+        }
         services.append(EngineService(engine: engine))
         services.append(
             ClientService(

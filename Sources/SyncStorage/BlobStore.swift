@@ -1,35 +1,40 @@
 package import FoundationEssentials
 package import NIOCore
-package import SyncProtocol
+import SyncProtocol
 
 /// Where the bytes of files lie, outside the database (docs/contract/storage.md §6.5).
 ///
 /// Objects are immutable. A store knows nothing of rows: whether a file exists is decided by its metadata, and who publishes
 /// or deletes holds the lock of that file.
 package protocol BlobStore: Sendable {
-    /// Makes ready what can be made ready without asking another machine, and removes what earlier processes left unfinished.
-    ///
-    /// - Parameter before: Unfinished objects changed earlier than this belong to nobody.
-    func prepare(removingUnfinishedBefore before: Date) async throws(BlobError)
+    /// Makes ready what can be made ready without asking another machine.
+    func prepare() async throws(BlobError)
+
+    /// Removes unfinished objects to which nothing has been added since `date`: what processes left that ended early.
+    func removeUnfinished(before date: Date) async throws(BlobError)
 
     /// Begins an object of exactly `length` bytes. Nothing is visible under `key` before it is published.
     ///
     /// The caller ends it with `publish` or `abandon`, in any case.
     ///
     /// - Throws: `.tooLarge` for a length above the limit of the store.
-    func begin(_ key: BlobKey, length: Int64) async throws(BlobError) -> any BlobWriter
+    func begin(_ key: FileKey, length: Int64) async throws(BlobError) -> any BlobWriter
+
+    /// Begins an object of the first `length` bytes of a file on this machine, which are durable there and do not change any
+    /// more. They have been taken over when this returns: the object is finished, and the file may be removed.
+    func begin(_ key: FileKey, fromFile path: String, length: Int64) async throws(BlobError) -> any BlobWriter
 
     /// Opens an object. The first byte has been asked for when this returns, so that a store that cannot answer says so here.
     ///
     /// - Parameter range: Bytes of the object, none of them behind its end; `nil`: all.
     /// - Throws: `.notFound`; `.outOfRange`.
-    func open(_ key: BlobKey, range: Range<Int64>?) async throws(BlobError) -> BlobContent
+    func open(_ key: FileKey, range: Range<Int64>?) async throws(BlobError) -> BlobContent
 
     /// Bytes of the object, `nil` when there is none.
-    func length(of key: BlobKey) async throws(BlobError) -> Int64?
+    func length(of key: FileKey) async throws(BlobError) -> Int64?
 
     /// Removes the object durably. It is not an error that there is none.
-    func delete(_ key: BlobKey) async throws(BlobError)
+    func delete(_ key: FileKey) async throws(BlobError)
 
     /// All objects in ascending order of their keys. What lies beside them is left out.
     func list() -> any BlobListing
@@ -64,16 +69,8 @@ package enum BlobPublication: Sendable {
     case replacing
 }
 
-/// One file: its object has the same name in every store, and in those of the reference server.
-package struct BlobKey: Hashable, Sendable {
-    package let space: SpaceID
-    package let file: FileID
-
-    package init(space: SpaceID, file: FileID) {
-        self.space = space
-        self.file = file
-    }
-
+/// A file names its object, the same in every store and in those of the reference server.
+extension FileKey {
     /// `spaces/<space uuid>/files/<file uuid>`, canonical.
     package var path: String { "spaces/\(self.space.wireText)/files/\(self.file.wireText)" }
 
@@ -89,7 +86,7 @@ package struct BlobKey: Hashable, Sendable {
 }
 
 /// The order of the paths.
-extension BlobKey: Comparable {
+extension FileKey: Comparable {
     package static func < (left: Self, right: Self) -> Bool {
         left.space == right.space ? left.file < right.file : left.space < right.space
     }
@@ -110,13 +107,13 @@ package struct BlobContent: Sendable {
 
 /// One object of a listing.
 package struct BlobEntry: Hashable, Sendable {
-    package let key: BlobKey
+    package let key: FileKey
     /// Bytes.
     package let length: Int64
     /// When it was published, by the clock of the store.
     package let modified: Date
 
-    package init(key: BlobKey, length: Int64, modified: Date) {
+    package init(key: FileKey, length: Int64, modified: Date) {
         self.key = key
         self.length = length
         self.modified = modified
@@ -163,7 +160,7 @@ extension BlobStore {
     /// - Returns: Whether it was stored; false when another one is there, which is unchanged.
     /// - Throws: What the store throws, or `body`.
     package func put<Body: AsyncSequence>(
-        _ key: BlobKey, length: Int64, body: Body, publication: BlobPublication = .ifAbsent
+        _ key: FileKey, length: Int64, body: Body, publication: BlobPublication = .ifAbsent
     ) async throws -> Bool where Body.Element == ByteBuffer {
         let writer = try await self.begin(key, length: length)
         do {

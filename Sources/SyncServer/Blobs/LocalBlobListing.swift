@@ -28,7 +28,7 @@ struct LocalBlobListing: BlobListing {
                     guard let attributes = try FileAttributes.ofFile("\(directory)/\(file.wireText)") else { continue }
                     entries.append(
                         BlobEntry(
-                            key: BlobKey(space: space, file: file), length: attributes.length,
+                            key: FileKey(space: space, file: file), length: attributes.length,
                             modified: attributes.modified))
                 }
                 return entries

@@ -16,6 +16,7 @@ package import SyncStorage
 /// ```
 /// spaces/<space uuid>/files/<file uuid>   objects
 /// temporary/<uuid>                        objects in the making
+/// uploads/…                               resumable uploads, see PartialUploads
 /// ```
 ///
 /// An object becomes visible by getting its name once its bytes are on the disk, and the name is on the disk before the
@@ -34,27 +35,46 @@ package struct LocalBlobStore: BlobStore {
     }
 
     /// - Throws: `.failed` when the directory cannot be made, written to, or holds no hard links.
-    package func prepare(removingUnfinishedBefore before: Date) async throws(BlobError) {
+    package func prepare() async throws(BlobError) {
         let root = self.root
         let temporary = self.temporary
         try await FileThreads.shared.run { () throws(BlobError) in
             try DurableDirectory.make(root)
             try DurableDirectory.make(temporary)
             try Self.checkLinks(in: temporary)
-            try FileNames.removeFiles(in: temporary, changedBefore: before)
         }
     }
 
-    package func begin(_ key: BlobKey, length: Int64) async throws(BlobError) -> any BlobWriter {
+    package func removeUnfinished(before date: Date) async throws(BlobError) {
+        let temporary = self.temporary
+        try await FileThreads.shared.run { () throws(BlobError) in
+            try FileNames.removeFiles(in: temporary, changedBefore: date)
+        }
+    }
+
+    package func begin(_ key: FileKey, length: Int64) async throws(BlobError) -> any BlobWriter {
         guard length <= self.fileBytesMax else { throw .tooLarge }
-        let path = "\(self.temporary)/\(FileID.random().wireText)"
+        let path = self.temporaryPath()
         let file = try await FileThreads.shared.run { () throws(BlobError) in
             try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL)
         }
         return LocalBlobWriter(file: file, path: path, length: length, target: self.location(of: key))
     }
 
-    package func open(_ key: BlobKey, range: Range<Int64>?) async throws(BlobError) -> BlobContent {
+    /// The file gets a second name, so it has to be on the same file system.
+    package func begin(
+        _ key: FileKey, fromFile file: String, length: Int64
+    ) async throws(BlobError) -> any BlobWriter {
+        guard length <= self.fileBytesMax else { throw .tooLarge }
+        let path = self.temporaryPath()
+        try await FileThreads.shared.run { () throws(BlobError) in
+            guard try FileAttributes.ofFile(file)?.length == length else { throw .incomplete }
+            guard try FileNames.link(file, as: path) else { throw .failed(detail: "link: name taken") }
+        }
+        return LocalBlobWriter(file: nil, path: path, length: length, target: self.location(of: key))
+    }
+
+    package func open(_ key: FileKey, range: Range<Int64>?) async throws(BlobError) -> BlobContent {
         let path = self.location(of: key).path
         let (file, length) = try await FileThreads.shared.run { () throws(BlobError) in
             let file = try OpenFile(path, O_RDONLY | O_NOFOLLOW)
@@ -65,12 +85,12 @@ package struct LocalBlobStore: BlobStore {
         return BlobContent(length: length, body: FileBody(file: file, range: range))
     }
 
-    package func length(of key: BlobKey) async throws(BlobError) -> Int64? {
+    package func length(of key: FileKey) async throws(BlobError) -> Int64? {
         let path = self.location(of: key).path
         return try await FileThreads.shared.run { () throws(BlobError) in try FileAttributes.ofFile(path)?.length }
     }
 
-    package func delete(_ key: BlobKey) async throws(BlobError) {
+    package func delete(_ key: FileKey) async throws(BlobError) {
         let location = self.location(of: key)
         try await FileThreads.shared.run { () throws(BlobError) in
             guard try FileNames.remove(location.path) else { return }
@@ -82,7 +102,9 @@ package struct LocalBlobStore: BlobStore {
 
     private var temporary: String { "\(self.root)/temporary" }
 
-    private func location(of key: BlobKey) -> BlobLocation {
+    private func temporaryPath() -> String { "\(self.temporary)/\(FileID.random().wireText)" }
+
+    private func location(of key: FileKey) -> BlobLocation {
         BlobLocation(directory: "\(self.root)/spaces/\(key.space.wireText)/files", name: key.file.wireText)
     }
 

@@ -22,7 +22,8 @@ final class LocalBlobWriter: BlobWriter {
         var isUnfinished = true
     }
 
-    init(file: OpenFile, path: String, length: Int64, target: BlobLocation) {
+    /// - Parameter file: open for writing; `nil` for one that is finished.
+    init(file: OpenFile?, path: String, length: Int64, target: BlobLocation) {
         self.path = path
         self.length = length
         self.target = target

@@ -47,6 +47,8 @@ package struct ServeCommand: Sendable {
         if self.profile == .dev {
             // The variables of a shell may name a database that matters. `dev` lets anyone in, so it has its own.
             flags["DATABASE_URL"] = flags["DATABASE_URL"] ?? "sqlite:\(dataDirectory)/less-sync.db"
+            flags["FILE_STORAGE_BACKEND"] = flags["FILE_STORAGE_BACKEND"] ?? "local"
+            flags["FILE_STORAGE_PATH"] = flags["FILE_STORAGE_PATH"] ?? "\(dataDirectory)/files"
             flags["LISTEN_ADDR"] = flags["LISTEN_ADDR"] ?? self.environment["LISTEN_ADDR"] ?? "127.0.0.1:5379"
         }
         return try ServerConfiguration.read(
@@ -119,10 +121,10 @@ package struct ServeCommand: Sendable {
             """
             Usage: less-sync dev [--listen-addr 127.0.0.1:5379] [--data-dir ./data] [flags]
 
-            A server for development, on loopback only: SQLite in the data directory, and tokens for whoever asks.
+            A server for development, on loopback only: SQLite and files in the data directory, and tokens for whoever asks.
 
               --data-dir DIRECTORY
-                    Where the database and the key of the development issuer are (default: ./data)
+                    Where the database, the files and the key of the development issuer are (default: ./data)
             \(ServerConfiguration.flagsHelp)
             """
         }

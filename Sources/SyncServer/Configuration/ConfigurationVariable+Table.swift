@@ -3,7 +3,7 @@ import SyncAuth
 
 extension ConfigurationVariable {
     /// Every setting that this version reads, in the order of docs/contract/operations.md §2.
-    package static let all: [ConfigurationVariable] = core + limits + operation
+    package static let all: [ConfigurationVariable] = core + files + limits + operation
 
     private static let core: [ConfigurationVariable] = [
         ConfigurationVariable(
@@ -26,10 +26,6 @@ extension ConfigurationVariable {
             "IDENTITY_HASH_KEY", valueName: "HEX",
             help: "32 bytes in hexadecimal; without it application rate limits are off", isSecret: true,
             sets: \.identityHashKey, parse: Self.identityHashKey),
-        ConfigurationVariable(
-            "FILE_STORAGE_BACKEND", aliases: ["FILE_STORAGE"], default: "none", valueName: "WORD",
-            help: "Where files are kept; this version keeps none",
-            sets: \.fileStorage, parse: Self.fileStorage),
     ]
 
     private static let limits: [ConfigurationVariable] = [
@@ -165,20 +161,6 @@ extension ConfigurationVariable {
         return Secret(bytes)
     }
 
-    private static func fileStorage(_ text: String) throws(ConfigurationError) -> FileStorage {
-        switch text {
-        case "none": return .none
-        case "local", "fs", "s3":
-            throw ConfigurationError(
-                "FILE_STORAGE_BACKEND", "FILE_STORAGE_BACKEND \"\(text)\" is not supported by this version yet")
-        default:
-            throw ConfigurationError(
-                "FILE_STORAGE_BACKEND",
-                "invalid FILE_STORAGE_BACKEND \(ConfigurationError.quoted(text)): "
-                    + #"expected "none", "local", or "s3""#)
-        }
-    }
-
     private static func shutdownTimeout(_ text: String) throws(ConfigurationError) -> Duration {
         guard let seconds = Int(text), (1...86_400).contains(seconds) else {
             throw ConfigurationError(
@@ -202,7 +184,7 @@ extension ConfigurationVariable {
         return word == "warn" ? .warning : Logger.Level(rawValue: word)
     }
 
-    private static func trimmed(_ text: Substring) -> String {
+    static func trimmed(_ text: Substring) -> String {
         var text = text
         while text.first?.isWhitespace == true { text.removeFirst() }
         while text.last?.isWhitespace == true { text.removeLast() }

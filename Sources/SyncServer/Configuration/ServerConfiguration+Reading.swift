@@ -34,22 +34,32 @@ extension ServerConfiguration {
         return configuration
     }
 
-    /// Reads what a program needs that only opens the database. Other variables may be wrong or missing.
+    /// Reads what a program needs that only opens the database, or the file storage too. Other variables may be wrong or
+    /// missing.
     ///
     /// - Parameter databaseURL: wins over `DATABASE_URL`.
     package static func readDatabase(
-        environment: [String: String], databaseURL: String? = nil, readFile: (String) throws -> String
+        environment: [String: String], databaseURL: String? = nil, withFiles: Bool = false,
+        readFile: (String) throws -> String
     ) throws(ConfigurationErrors) -> ServerConfiguration {
         var configuration = ServerConfiguration()
         let flags = databaseURL.map { ["DATABASE_URL": $0] } ?? [:]
-        do {
-            for variable in ConfigurationVariable.all where variable.name == "DATABASE_URL" {
+        var errors: [ConfigurationError] = []
+        for variable in ConfigurationVariable.all
+        where variable.name == "DATABASE_URL" || withFiles && variable.name.hasPrefix("FILE_") {
+            do {
                 guard let text = try Self.text(of: variable, environment, flags, readFile) else { continue }
                 try variable.set(text, in: &configuration)
+            } catch {
+                errors.append(error)
             }
-        } catch {
-            throw ConfigurationErrors(errors: [error])
         }
+        if withFiles {
+            errors += configuration.fileStorageProblems.filter { problem in
+                !errors.contains { $0.variable == problem.variable }
+            }
+        }
+        guard errors.isEmpty else { throw ConfigurationErrors(errors: errors) }
         return configuration
     }
 
@@ -75,18 +85,21 @@ extension ServerConfiguration {
 
     /// What is wrong although each text was understood.
     private func problems(in profile: Profile, besides known: [ConfigurationError]) -> [ConfigurationError] {
-        func isUnderstood(_ name: String) -> Bool { !known.contains { $0.variable == name } }
+        func isUnderstood(_ error: ConfigurationError) -> Bool { !known.contains { $0.variable == error.variable } }
+        var problems: [ConfigurationError] = []
         switch profile {
         case .serve:
-            guard self.trustedIssuers.isEmpty, isUnderstood("TRUSTED_ISSUERS") else { return [] }
-            return [ConfigurationError("TRUSTED_ISSUERS", "TRUSTED_ISSUERS must be set")]
+            if self.trustedIssuers.isEmpty {
+                problems.append(ConfigurationError("TRUSTED_ISSUERS", "TRUSTED_ISSUERS must be set"))
+            }
         case .dev:
-            guard !self.listenAddress.isLoopback, isUnderstood("LISTEN_ADDR") else { return [] }
-            return [
-                ConfigurationError(
-                    "LISTEN_ADDR", "invalid LISTEN_ADDR \"\(self.listenAddress)\": dev listens on loopback only")
-            ]
+            if !self.listenAddress.isLoopback {
+                problems.append(
+                    ConfigurationError(
+                        "LISTEN_ADDR", "invalid LISTEN_ADDR \"\(self.listenAddress)\": dev listens on loopback only"))
+            }
         }
+        return (problems + self.fileStorageProblems).filter(isUnderstood)
     }
 
     private func findWarnings(_ environment: [String: String], _ profile: Profile) -> [String] {

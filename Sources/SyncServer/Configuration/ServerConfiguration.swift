@@ -20,6 +20,10 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var fileBytesMax = 104_857_600
     /// `FILE_STORAGE_BACKEND`.
     package var fileStorage = FileStorage.none
+    /// `FILE_STORAGE_PATH`: the objects of `.local`; unfinished resumable uploads always.
+    package var fileStoragePath = "./data/files"
+    /// `FILE_S3_…`; complete when `fileStorage` is `.s3`.
+    package var s3 = S3Variables()
     /// `DATABASE_POOL_SIZE`: PostgreSQL connections or SQLite readers, 3 or more.
     package var databasePoolSize = 10
     /// `SQLITE_SYNCHRONOUS`.
@@ -63,6 +67,35 @@ package enum SQLiteSynchronous: String, CaseIterable, Sendable {
 package enum FileStorage: String, Sendable {
     /// File routes do not exist.
     case none
+    /// A directory.
+    case local
+    case s3
+}
+
+/// The variables of an S3-compatible store as they were given.
+package struct S3Variables: Hashable, Sendable {
+    /// `FILE_S3_ENDPOINT`, with or without a scheme.
+    package var endpoint = ""
+    /// `FILE_S3_ACCESS_KEY`.
+    package var accessKey = Secret("")
+    /// `FILE_S3_SECRET_KEY`.
+    package var secretKey = Secret("")
+    /// `FILE_S3_BUCKET`.
+    package var bucket = ""
+    /// `FILE_S3_REGION`.
+    package var region = "us-east-1"
+    /// `FILE_S3_USE_SSL`: the scheme of an endpoint that has none.
+    package var usesTLS = true
+
+    /// With a scheme, without slashes at its end.
+    package var endpointURL: String {
+        var url = self.endpoint
+        if !["http://", "https://"].contains(where: { url.lowercased().hasPrefix($0) }) {
+            url = (self.usesTLS ? "https://" : "http://") + url
+        }
+        while url.last == "/", !url.hasSuffix("://") { url.removeLast() }
+        return url
+    }
 }
 
 package enum LogFormat: String, CaseIterable, Sendable {

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Logging
 import SyncStorage
 
@@ -7,6 +8,7 @@ package struct PurgeIntervals: Sendable {
     package var invitationsFirst: Duration = .seconds(60)
     package var invitations: Duration = .seconds(3_600)
     package var actions: Duration = .seconds(600)
+    package var unfinishedFiles: Duration = .seconds(600)
 }
 
 extension PeriodicJob {
@@ -41,6 +43,19 @@ extension PeriodicJob {
             try await Self.purge("rate_limit_cleanup", logger) {
                 try await storage.cleanUpActions(before: before, limit: Self.purgedRowsMax)
             }
+        }
+    }
+
+    /// Removes resumable uploads that nobody continued, and objects that nobody finished.
+    static func removesUnfinishedFiles(
+        from files: OpenedFileStorage, _ intervals: PurgeIntervals, clock: any Clock<Duration>,
+        now: @escaping @Sendable () -> Date, logger: Logger
+    ) -> PeriodicJob {
+        let name = "unfinished_files"
+        return PeriodicJob(name: name, interval: intervals.unfinishedFiles, clock: clock, logger: logger) {
+            let count = try await files.uploads.removeExpired(now: now())
+            if count > 0 { logger.debug("purged", metadata: ["job": "\(name)", "uploads": "\(count)"]) }
+            try await files.store.removeUnfinished(before: now() - OpenedFileStorage.unfinishedLifetime)
         }
     }
 

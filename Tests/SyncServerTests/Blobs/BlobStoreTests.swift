@@ -12,7 +12,7 @@ struct BlobStoreTests {
     @Test("BL1: stored bytes are read back; a second store changes nothing", arguments: TestBlobStore.allCases)
     func storeAndOpen(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let bytes = patternedBytes(700_001)
             #expect(try await store.put(key, bytes))
             #expect(try await !store.put(key, patternedBytes(700_001, seed: 9)))
@@ -36,7 +36,7 @@ struct BlobStoreTests {
         "BL3: one byte above the limit leaves nothing; exactly the limit is stored", arguments: TestBlobStore.allCases)
     func limit(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let limit = TestBlobStore.fileBytesMax
             let bytes = patternedBytes(Int(limit))
             await #expect(throws: BlobError.tooLarge) { _ = try await store.begin(key, length: limit + 1) }
@@ -49,7 +49,7 @@ struct BlobStoreTests {
     @Test("BL3: more or fewer bytes than announced leave nothing", arguments: TestBlobStore.allCases)
     func announcedLength(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             for length in [0, 9, 6_000_000] {
                 await #expect(throws: BlobError.tooLarge) {
                     try await store.put(key, length: Int64(length), body: Pieces(bytes: patternedBytes(length + 1)))
@@ -66,7 +66,7 @@ struct BlobStoreTests {
     @Test("BL4: a source that fails half-way leaves nothing", arguments: TestBlobStore.allCases)
     func failingSource(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             for count in [0, 1_000, 6_000_000] {
                 await #expect(throws: SourceFailure()) {
                     try await store.put(
@@ -82,7 +82,7 @@ struct BlobStoreTests {
     @Test("BL5: of 16 concurrent stores of one key exactly one creates it", arguments: TestBlobStore.allCases)
     func concurrentStores(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let creators = try await withThrowingTaskGroup(of: (Int, Bool).self) { group in
                 for seed in 0..<16 {
                     group.addTask { (seed, try await store.put(key, patternedBytes(100_000, seed: seed))) }
@@ -99,7 +99,7 @@ struct BlobStoreTests {
     @Test("BL6: a second deletion is not an error; the key is free again", arguments: TestBlobStore.allCases)
     func deletion(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             try await store.put(key, patternedBytes(10))
             try await store.delete(key)
             try await store.delete(key)
@@ -112,7 +112,7 @@ struct BlobStoreTests {
     @Test("BL8: an object of zero bytes is stored and read back", arguments: TestBlobStore.allCases)
     func empty(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             #expect(try await store.put(key, ByteBuffer()))
             #expect(try await !store.put(key, ByteBuffer()))
             #expect(try await store.open(key, range: nil).length == 0)
@@ -124,7 +124,7 @@ struct BlobStoreTests {
     @Test("HL21: an object that no row knows of is replaced on request", arguments: TestBlobStore.allCases)
     func replacing(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             #expect(try await store.put(key, patternedBytes(10), .replacing))
             #expect(try await store.put(key, patternedBytes(20, seed: 3), .replacing))
             #expect(try await store.put(key, patternedBytes(5_500_000, seed: 4), .replacing))
@@ -135,7 +135,7 @@ struct BlobStoreTests {
     @Test("a range is exactly those bytes, and the length that of the whole object", arguments: TestBlobStore.allCases)
     func ranges(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let bytes = patternedBytes(600_000)
             try await store.put(key, bytes)
             for range in [0..<1, 599_999..<600_000, 5..<5, 0..<600_000, 262_143..<524_290] as [Range<Int64>] {
@@ -153,7 +153,7 @@ struct BlobStoreTests {
     @Test("a reader that stops in the middle disturbs nobody", arguments: TestBlobStore.allCases)
     func partialReading(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let bytes = patternedBytes(4_000_000)
             try await store.put(key, bytes)
             for _ in 0..<20 {
@@ -168,7 +168,7 @@ struct BlobStoreTests {
     )
     func visibility(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let bytes = patternedBytes(5_800_000)
             let writer = try await store.begin(key, length: Int64(bytes.readableBytes))
             try await writer.append(bytes)
@@ -192,7 +192,7 @@ struct BlobStoreTests {
     @Test("HL23: abandoning works in a cancelled task", arguments: TestBlobStore.allCases)
     func cancellation(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             let upload = Task {
                 try await store.put(key, length: 100_000, body: Stalled(first: patternedBytes(60_000)))
             }
@@ -209,9 +209,9 @@ struct BlobStoreTests {
         try await kind.withStore { store async throws in
             #expect(try await store.allEntries() == [])
             let spaces = (0..<3).map { _ in SpaceID.random() }
-            var lengths: [BlobKey: Int64] = [:]
+            var lengths: [FileKey: Int64] = [:]
             for index in 0..<12 {
-                let key = BlobKey(space: spaces[index % 3], file: .random())
+                let key = FileKey(space: spaces[index % 3], file: .random())
                 try await store.put(key, patternedBytes(index))
                 lengths[key] = Int64(index)
             }

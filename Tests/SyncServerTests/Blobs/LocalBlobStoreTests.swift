@@ -12,7 +12,7 @@ struct LocalBlobStoreTests {
     private func withStore(_ body: (LocalBlobStore, String) async throws -> Void) async throws {
         try await TemporaryDirectory.with { directory in
             let store = LocalBlobStore(root: directory, fileBytesMax: 1_000_000)
-            try await store.prepare(removingUnfinishedBefore: .distantPast)
+            try await store.prepare()
             try await body(store, directory)
         }
     }
@@ -21,14 +21,14 @@ struct LocalBlobStoreTests {
     func layout() async throws {
         try await self.withStore { store, root in
             let byHand = try #require(
-                BlobKey(
+                FileKey(
                     path: "spaces/6dfe56d8-7987-439f-b044-ea19e633ef46/files/8e4f907f-cdb8-45a4-bb92-6d9c4f6e8b17"))
             let directory = "\(root)/spaces/6dfe56d8-7987-439f-b044-ea19e633ef46/files"
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
             try Data("by hand".utf8).write(to: URL(fileURLWithPath: "\(root)/\(byHand.path)"))
             #expect(try await store.bytes(of: byHand) == ByteBuffer(string: "by hand"))
 
-            let stored = BlobKey(space: byHand.space, file: .random())
+            let stored = FileKey(space: byHand.space, file: .random())
             try await store.put(stored, patternedBytes(3))
             #expect(TemporaryDirectory.files(below: root) == [byHand.path, stored.path].sorted())
         }
@@ -37,14 +37,14 @@ struct LocalBlobStoreTests {
     @Test("BL9: only canonical paths are keys")
     func keys() {
         let path = "spaces/6dfe56d8-7987-439f-b044-ea19e633ef46/files/8e4f907f-cdb8-45a4-bb92-6d9c4f6e8b17"
-        #expect(BlobKey(path: path)?.path == path)
+        #expect(FileKey(path: path)?.path == path)
         for other in [
             path.uppercased(), "/" + path, path + "/", "x" + path,
             "spaces/6DFE56D8-7987-439f-b044-ea19e633ef46/files/8e4f907f-cdb8-45a4-bb92-6d9c4f6e8b17",
             "spaces/6dfe56d87987439fb044ea19e633ef46/files/8e4f907f-cdb8-45a4-bb92-6d9c4f6e8b17",
             "spaces/../files/8e4f907f-cdb8-45a4-bb92-6d9c4f6e8b17", "",
         ] {
-            #expect(BlobKey(path: other) == nil)
+            #expect(FileKey(path: other) == nil)
         }
     }
 
@@ -55,7 +55,7 @@ struct LocalBlobStoreTests {
                 .random(), length: 900_000, body: Pieces(bytes: patternedBytes(800_000), failure: SourceFailure()))
             _ = try? await store.put(.random(), length: 10, body: Pieces(bytes: patternedBytes(9)))
             _ = try? await store.put(.random(), length: 10, body: Pieces(bytes: patternedBytes(11)))
-            let key = BlobKey.random()
+            let key = FileKey.random()
             try await store.put(key, patternedBytes(5))
             try await store.put(key, patternedBytes(6))
             try await store.put(key, patternedBytes(7), .replacing)
@@ -66,7 +66,7 @@ struct LocalBlobStoreTests {
     @Test("unfinished objects are removed at the start when they are old, and only they")
     func sweeping() async throws {
         try await self.withStore { store, root in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             try await store.put(key, patternedBytes(5))
             let old = try #require(try await store.begin(.random(), length: 1) as? LocalBlobWriter)
             let young = try await store.begin(.random(), length: 1)
@@ -76,7 +76,7 @@ struct LocalBlobStoreTests {
                 try FileManager.default.setAttributes(
                     [.modificationDate: Date().addingTimeInterval(-day - 60)], ofItemAtPath: "\(root)/\(path)")
             }
-            try await store.prepare(removingUnfinishedBefore: Date().addingTimeInterval(-day))
+            try await store.removeUnfinished(before: Date().addingTimeInterval(-day))
             let left = TemporaryDirectory.files(below: root)
             #expect(left.count == 2)
             #expect(left.contains(key.path))
@@ -91,13 +91,13 @@ struct LocalBlobStoreTests {
     func root() async throws {
         try await TemporaryDirectory.with { directory in
             let deep = LocalBlobStore(root: directory + "/a/b/c", fileBytesMax: 10)
-            try await deep.prepare(removingUnfinishedBefore: .distantPast)
+            try await deep.prepare()
             try await deep.put(.random(), patternedBytes(10))
 
             try Data().write(to: URL(fileURLWithPath: directory + "/file"))
             let blocked = LocalBlobStore(root: directory + "/file/files", fileBytesMax: 10)
             await #expect(throws: BlobError.failed(detail: "mkdir: Not a directory")) {
-                try await blocked.prepare(removingUnfinishedBefore: .distantPast)
+                try await blocked.prepare()
             }
             await #expect(throws: BlobError.failed(detail: "open: Not a directory")) {
                 _ = try await blocked.begin(.random(), length: 1)
@@ -108,11 +108,11 @@ struct LocalBlobStoreTests {
     @Test("what is not an object is neither listed nor read")
     func foreignNames() async throws {
         try await self.withStore { store, root in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             try await store.put(key, patternedBytes(5))
             let directory = "\(root)/spaces/\(key.space.wireText)/files"
-            let link = BlobKey(space: key.space, file: .random())
-            let folder = BlobKey(space: key.space, file: .random())
+            let link = FileKey(space: key.space, file: .random())
+            let folder = FileKey(space: key.space, file: .random())
             try Data().write(to: URL(fileURLWithPath: "\(directory)/notes.txt"))
             try Data().write(to: URL(fileURLWithPath: "\(root)/spaces/README"))
             try Data().write(to: URL(fileURLWithPath: "\(directory)/\(UUID().uuidString)"))
@@ -131,7 +131,7 @@ struct LocalBlobStoreTests {
     @Test("a file that shrinks under a reader ends with an error")
     func shrinking() async throws {
         try await self.withStore { store, root in
-            let key = BlobKey.random()
+            let key = FileKey.random()
             try await store.put(key, patternedBytes(600_000))
             let content = try await store.open(key, range: nil)
             let file = try #require(FileHandle(forUpdatingAtPath: "\(root)/\(key.path)"))

@@ -19,7 +19,7 @@ enum TestBlobStore: String, CaseIterable, CustomTestStringConvertible {
     func withStore(_ body: (any BlobStore) async throws -> Void) async throws {
         try await TemporaryDirectory.with { directory in
             let store = LocalBlobStore(root: directory + "/files", fileBytesMax: Self.fileBytesMax)
-            try await store.prepare(removingUnfinishedBefore: .distantPast)
+            try await store.prepare()
             try await body(store)
         }
     }
@@ -45,8 +45,8 @@ enum TemporaryDirectory {
     }
 }
 
-extension BlobKey {
-    static func random() -> BlobKey { BlobKey(space: .random(), file: .random()) }
+extension FileKey {
+    static func random() -> FileKey { FileKey(space: .random(), file: .random()) }
 }
 
 /// Bytes whose order shows: a repeating pattern with a prime period.
@@ -83,12 +83,12 @@ struct SourceFailure: Error, Equatable {}
 
 extension BlobStore {
     @discardableResult
-    func put(_ key: BlobKey, _ bytes: ByteBuffer, _ publication: BlobPublication = .ifAbsent) async throws -> Bool {
+    func put(_ key: FileKey, _ bytes: ByteBuffer, _ publication: BlobPublication = .ifAbsent) async throws -> Bool {
         try await self.put(
             key, length: Int64(bytes.readableBytes), body: Pieces(bytes: bytes), publication: publication)
     }
 
-    func bytes(of key: BlobKey, range: Range<Int64>? = nil) async throws -> ByteBuffer {
+    func bytes(of key: FileKey, range: Range<Int64>? = nil) async throws -> ByteBuffer {
         var bytes = ByteBuffer()
         for try await var chunk in try await self.open(key, range: range).body { bytes.writeBuffer(&chunk) }
         return bytes

@@ -186,33 +186,6 @@ struct ServerConfigurationTests {
         }
     }
 
-    @Test("OC10: files are off; backends of the contract are refused by this version, others always")
-    func fileStorage() throws {
-        #expect(try self.read([:]).fileStorage == .none)
-        #expect(try self.read(["FILE_STORAGE_BACKEND": "none", "FILE_STORAGE": "gcs"]).fileStorage == .none)
-        for name in ["FILE_STORAGE_BACKEND", "FILE_STORAGE"] {
-            for backend in ["local", "fs", "s3"] {
-                #expect(
-                    self.errors([name: backend]) == [
-                        "Error: FILE_STORAGE_BACKEND \"\(backend)\" is not supported by this version yet"
-                    ])
-            }
-            for backend in ["gcs", "Local", ""] {
-                #expect(
-                    self.errors([name: backend]) == [
-                        "Error: invalid FILE_STORAGE_BACKEND \"\(backend)\": expected \"none\", \"local\", or \"s3\""
-                    ])
-            }
-        }
-        #expect(self.errors(["FILE_STORAGE_BACKEND": "", "FILE_STORAGE": "none"]).count == 1)
-    }
-
-    @Test("OC11: settings of S3 do not switch it on")
-    func objectStorageSettings() throws {
-        let settings = ["FILE_S3_ENDPOINT": "localhost:9000", "FILE_S3_BUCKET": "b", "FILE_STORAGE_PATH": "/files"]
-        #expect(try self.read(settings).fileStorage == .none)
-    }
-
     @Test(
         "Numbers have a range and a message",
         arguments: [

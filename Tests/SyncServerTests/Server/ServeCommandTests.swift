@@ -5,13 +5,21 @@ import Testing
 
 @Suite("Serve command")
 struct ServeCommandTests {
-    @Test("dev keeps its database in the data directory, whatever the environment names")
+    @Test("dev keeps its database and files in the data directory, whatever the environment names")
     func devDatabase() throws {
-        let environment = ["DATABASE_URL": "postgres://localhost/production", "DATABASE_URL_FILE": "/none"]
+        let environment = [
+            "DATABASE_URL": "postgres://localhost/production", "DATABASE_URL_FILE": "/none",
+            "FILE_STORAGE_BACKEND": "s3", "FILE_STORAGE_PATH": "/var/production",
+        ]
         let configuration = try ServeCommand(.dev, environment: environment).configuration(
             [], dataDirectory: "/tmp/somewhere")
         #expect(configuration.database == .sqlite(path: "/tmp/somewhere/less-sync.db"))
+        #expect(configuration.fileStorage == .local)
+        #expect(configuration.fileStoragePath == "/tmp/somewhere/files")
         #expect(configuration.listenAddress == ListenAddress(host: "127.0.0.1", port: 5379))
+        let withoutFiles = try ServeCommand(.dev).configuration(
+            ["--file-storage-backend", "none"], dataDirectory: "/tmp/somewhere")
+        #expect(withoutFiles.fileStorage == .none)
     }
 
     @Test("A flag wins over the environment")
