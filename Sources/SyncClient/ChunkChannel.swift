@@ -1,16 +1,33 @@
 import DequeModule
+import SyncProtocol
 import Synchronization
 
-/// Chunks on their way from the connection to a pull's consumer, at most `chunksMax` of them and about `bytesMax` bytes: a
+/// A chunk as it came, to be decoded by its consumer.
+struct ReceivedChunk: Sendable {
+    var name: String
+    var data: FramePayload
+
+    /// - Throws: `.protocolViolation`, for another name as well.
+    func decode<Data: WireDecodable>(_ name: ChunkName) throws(SyncClientError) -> Data {
+        do {
+            guard self.name == name.rawValue else { throw CBORError.typeMismatch }
+            return try self.data.decode()
+        } catch {
+            throw .protocolViolation("chunk \(self.name)")
+        }
+    }
+}
+
+/// Chunks on their way from the connection to their consumer, at most `chunksMax` of them and about `bytesMax` bytes: a
 /// full channel stops the connection from being read.
 final class ChunkChannel: Sendable {
     static let chunksMax = 64
     static let bytesMax = 4_194_304
 
     private struct State {
-        var chunks: Deque<(chunk: PullChunk, bytes: Int)> = []
+        var chunks: Deque<ReceivedChunk> = []
         var bytes = 0
-        var consumer: CheckedContinuation<PullChunk?, Never>?
+        var consumer: CheckedContinuation<ReceivedChunk?, Never>?
         var producer: CheckedContinuation<Void, Never>?
         var hasEnded = false
 
@@ -19,22 +36,22 @@ final class ChunkChannel: Sendable {
             self.hasEnded || self.chunks.count < ChunkChannel.chunksMax && self.bytes < ChunkChannel.bytesMax
         }
 
-        mutating func pop() -> PullChunk? {
+        mutating func pop() -> ReceivedChunk? {
             guard let first = self.chunks.popFirst() else { return nil }
-            self.bytes -= first.bytes
-            return first.chunk
+            self.bytes -= first.data.byteCount
+            return first
         }
     }
 
     private let state = Mutex(State())
 
     /// Waits while the channel is full. After `end` the chunk is dropped.
-    func send(_ chunk: PullChunk, bytes: Int) async {
-        let (consumer, hasRoom) = self.state.withLock { state -> (CheckedContinuation<PullChunk?, Never>?, Bool) in
+    func send(_ chunk: ReceivedChunk) async {
+        let (consumer, hasRoom) = self.state.withLock { state -> (CheckedContinuation<ReceivedChunk?, Never>?, Bool) in
             if state.hasEnded { return (nil, true) }
             if let consumer = state.consumer.take() { return (consumer, true) }
-            state.chunks.append((chunk, bytes))
-            state.bytes += bytes
+            state.chunks.append(chunk)
+            state.bytes += chunk.data.byteCount
             return (nil, state.hasRoom)
         }
         consumer?.resume(returning: chunk)
@@ -49,11 +66,11 @@ final class ChunkChannel: Sendable {
     }
 
     /// The next chunk, `nil` after the last one. Cancelling the task ends the channel.
-    func next() async -> PullChunk? {
+    func next() async -> ReceivedChunk? {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { (consumer: CheckedContinuation<PullChunk?, Never>) in
+            await withCheckedContinuation { (consumer: CheckedContinuation<ReceivedChunk?, Never>) in
                 let (answer, producer) = self.state.withLock {
-                    state -> (PullChunk??, CheckedContinuation<Void, Never>?) in
+                    state -> (ReceivedChunk??, CheckedContinuation<Void, Never>?) in
                     if let chunk = state.pop() { return (.some(chunk), state.hasRoom ? state.producer.take() : nil) }
                     if state.hasEnded { return (.some(nil), nil) }
                     state.consumer = consumer

@@ -9,18 +9,14 @@ public enum PullChunk: Hashable, Sendable {
     case commit(PullCommit)
 
     /// - Throws: `.protocolViolation`, for a name that pulls do not have as well.
-    init(name: String, data: FramePayload) throws(SyncClientError) {
-        do {
-            switch ChunkName(rawValue: name) {
-            case .pullBegin: self = .begin(try data.decode())
-            case .pullRecord: self = .record(try data.decode())
-            case .pullMembership: self = .membership(try data.decode())
-            case .pullFile: self = .file(try data.decode())
-            case .pullCommit: self = .commit(try data.decode())
-            case nil: throw CBORError.typeMismatch
-            }
-        } catch {
-            throw .protocolViolation("chunk \(name)")
+    init(_ chunk: ReceivedChunk) throws(SyncClientError) {
+        switch ChunkName(rawValue: chunk.name) {
+        case .pullBegin: self = .begin(try chunk.decode(.pullBegin))
+        case .pullRecord: self = .record(try chunk.decode(.pullRecord))
+        case .pullMembership: self = .membership(try chunk.decode(.pullMembership))
+        case .pullFile: self = .file(try chunk.decode(.pullFile))
+        case .pullCommit: self = .commit(try chunk.decode(.pullCommit))
+        case .deksRecord, .deksFilesRecord, nil: throw .protocolViolation("chunk \(chunk.name)")
         }
     }
 

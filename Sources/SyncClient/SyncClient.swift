@@ -93,29 +93,15 @@ extension SyncClient {
     public func pull(
         _ spaces: [PullParams.Entry], _ consume: (PullChunk) async throws -> Void
     ) async throws {
-        let chunks = ChunkChannel()
-        let id = self.state.withLock { $0.pending.makeID() }
-        let frame = FrameEncoder.request(id: id, method: .pull, params: PullParams(spaces: spaces))
-        async let answer = self.answer(to: id, frame, chunks: chunks)
-        var count: Int64 = 0
         var entries: Int64 = 0
-        do {
-            while let chunk = await chunks.next() {
-                count += 1
-                if case .begin = chunk { entries = 0 }
-                if chunk.isEntry { entries += 1 }
-                if case .commit(let commit) = chunk, commit.count != entries {
-                    throw SyncClientError.protocolViolation("\(entries) entries instead of \(commit.count)")
-                }
-                try await consume(chunk)
+        try await self.stream(.pull, PullParams(spaces: spaces)) { chunk in
+            let chunk = try PullChunk(chunk)
+            if case .begin = chunk { entries = 0 }
+            if chunk.isEntry { entries += 1 }
+            if case .commit(let commit) = chunk, commit.count != entries {
+                throw SyncClientError.protocolViolation("\(entries) entries instead of \(commit.count)")
             }
-        } catch {
-            self.abandon(id)
-            throw error
-        }
-        let result: ChunkCount = try Self.decode(try await answer)
-        guard result.chunks == count else {
-            throw SyncClientError.protocolViolation("\(count) chunks instead of \(result.chunks)")
+            try await consume(chunk)
         }
     }
 
@@ -151,6 +137,35 @@ extension SyncClient {
         } catch {
             throw .cancelled
         }
+    }
+
+    /// Calls a method whose answer comes in chunks, and hands each over as it comes.
+    ///
+    /// - Throws: What `consume` throws; `.protocolViolation` unless the result tells the number of the chunks that came.
+    @discardableResult
+    func stream(
+        _ method: Method, _ params: some WireEncodable, _ consume: (ReceivedChunk) async throws -> Void
+    ) async throws -> FramePayload {
+        let chunks = ChunkChannel()
+        let id = self.state.withLock { $0.pending.makeID() }
+        let frame = FrameEncoder.request(id: id, method: method, params: params)
+        async let answer = self.answer(to: id, frame, chunks: chunks)
+        var count: Int64 = 0
+        do {
+            while let chunk = await chunks.next() {
+                count += 1
+                try await consume(chunk)
+            }
+        } catch {
+            self.abandon(id)
+            throw error
+        }
+        let result = try await answer
+        let told: ChunkCount = try Self.decode(result)
+        guard told.chunks == count else {
+            throw SyncClientError.protocolViolation("\(count) chunks instead of \(told.chunks)")
+        }
+        return result
     }
 
     /// - Throws: `SyncClientError`.
@@ -253,12 +268,7 @@ extension SyncClient {
         case .chunk(let id, let name, let data):
             let ticks = self.timeoutTicks
             guard let channel = self.state.withLock({ $0.pending.chunkChannel(id, ticks: ticks) }) else { return }
-            do {
-                await channel.send(try PullChunk(name: name, data: data), bytes: data.byteCount)
-            } catch {
-                guard let entry = self.state.withLock({ $0.pending.remove(id) }) else { return }
-                Self.fail(entry, error)
-            }
+            await channel.send(ReceivedChunk(name: name, data: data))
         case .notification(let method, let params): self.announce(method, params)
         }
     }
@@ -290,5 +300,5 @@ extension PendingRequests.Entry {
 }
 
 extension FramePayload {
-    fileprivate var byteCount: Int { self.item?.readableBytes ?? 0 }
+    var byteCount: Int { self.item?.readableBytes ?? 0 }
 }

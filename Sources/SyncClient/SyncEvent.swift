@@ -6,6 +6,8 @@ public enum SyncEvent: Hashable, Sendable {
     case sync(SyncNotification)
     /// Somebody appended to the membership log of a space.
     case membership(MembershipNotification)
+    /// Files of a space have been uploaded.
+    case file(FileNotification)
     /// Somebody's access to a space has ended. Whether it is ours, a request on the space tells: `membership.list` is
     /// refused as forbidden.
     case revoked(RevokedNotification)
@@ -32,6 +34,7 @@ extension SyncEvent {
             switch Method(rawValue: method) {
             case .sync: self = .sync(try params.decode())
             case .membership: self = .membership(try params.decode())
+            case .file: self = .file(try params.decode())
             case .revoked: self = .revoked(try params.decode())
             case .invitation: self = .invitation
             case .presence: self = .presence(try params.decode())

@@ -51,11 +51,22 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
     case invitationList = "invitation.list"
     case invitationGet = "invitation.get"
     case invitationDelete = "invitation.delete"
+    case epochBegin = "epoch.begin"
+    case epochComplete = "epoch.complete"
+    case deksGet = "deks.get"
+    case deksRewrap = "deks.rewrap"
+    case fileDEKsGet = "file.deks.get"
+    case fileDEKsRewrap = "file.deks.rewrap"
+    /// What the SDK calls `file.deks.get`.
+    case deksGetFiles = "deks.getFiles"
+    /// What the SDK calls `file.deks.rewrap`.
+    case deksRewrapFiles = "deks.rewrapFiles"
     case presenceSet = "presence.set"
     case presenceClear = "presence.clear"
     case eventSend = "event.send"
     case sync
     case membership
+    case file
     case revoked
     case invitation
     case presence
@@ -73,10 +84,11 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
     public var kind: Kind {
         switch self {
         case .subscribe, .push, .pull, .tokenRefresh, .spaceCreate, .membershipAppend, .membershipList,
-            .membershipRevoke, .invitationCreate, .invitationList, .invitationGet, .invitationDelete:
+            .membershipRevoke, .invitationCreate, .invitationList, .invitationGet, .invitationDelete, .epochBegin,
+            .epochComplete, .deksGet, .deksRewrap, .fileDEKsGet, .fileDEKsRewrap, .deksGetFiles, .deksRewrapFiles:
             .request
         case .auth, .unsubscribe, .presenceSet, .presenceClear, .eventSend: .clientNotification
-        case .sync, .membership, .revoked, .invitation, .presence, .presenceLeave, .event, .resubscribe:
+        case .sync, .membership, .file, .revoked, .invitation, .presence, .presenceLeave, .event, .resubscribe:
             .serverNotification
         }
     }
@@ -96,18 +108,26 @@ public enum Method: String, Hashable, Sendable, CaseIterable {
         case .invitationList: "invalid invitation list params"
         case .invitationGet: "invalid invitation get params"
         case .invitationDelete: "invalid invitation delete params"
-        case .auth, .unsubscribe, .presenceSet, .presenceClear, .eventSend, .sync, .membership, .revoked, .invitation,
-            .presence, .presenceLeave, .event, .resubscribe:
+        case .epochBegin: "invalid epoch begin params"
+        case .epochComplete: "invalid epoch complete params"
+        case .deksGet: "invalid deks get params"
+        case .deksRewrap: "invalid deks rewrap params"
+        case .fileDEKsGet, .deksGetFiles: "invalid file deks get params"
+        case .fileDEKsRewrap, .deksRewrapFiles: "invalid file deks rewrap params"
+        case .auth, .unsubscribe, .presenceSet, .presenceClear, .eventSend, .sync, .membership, .file, .revoked,
+            .invitation, .presence, .presenceLeave, .event, .resubscribe:
             nil
         }
     }
 }
 
-/// `name` of a chunk (docs/contract/rpc.md §5).
+/// `name` of a chunk (docs/contract/rpc.md §5, §11).
 public enum ChunkName: String, Hashable, Sendable, CaseIterable {
     case pullBegin = "pull.begin"
     case pullRecord = "pull.record"
     case pullMembership = "pull.membership"
     case pullFile = "pull.file"
     case pullCommit = "pull.commit"
+    case deksRecord = "deks.record"
+    case deksFilesRecord = "deks.files.record"
 }

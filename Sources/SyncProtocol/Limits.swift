@@ -23,6 +23,9 @@ public enum Limits {
     /// (docs/contract/rpc.md §2.6).
     public static let pullableChangeBytesMax = 4_193_280
 
+    /// Bytes of a wrapped DEK: a 4-byte big-endian epoch, then 40 bytes of wrapped key.
+    public static let wrappedDEKBytes = 44
+
     /// Changes of one push (docs/contract/storage.md §1.1).
     public static let changesPerPushMax = 100_000
 

@@ -10,4 +10,13 @@ public enum ProtocolFamily: String, CaseIterable, Sendable {
         case .betterbase: "betterbase-rpc-v1"
         }
     }
+
+    /// `error` of an `epoch.begin` that lost: the SDK of one family takes any other text for success
+    /// (docs/contract/rpc.md §10.1, architecture C1).
+    public var epochConflict: String {
+        switch self {
+        case .less: "conflict"
+        case .betterbase: "epoch_conflict"
+        }
+    }
 }

@@ -62,7 +62,7 @@ package struct DEKRewrap<Subject>: Hashable, Sendable {
         var items: [Item] = []
         items.reserveCapacity(deks.count)
         for (id, dek) in deks {
-            guard dek.readableBytes == StorageLimits.wrappedDEKBytes else { throw .invalidWrappedDEK }
+            guard dek.readableBytes == Limits.wrappedDEKBytes else { throw .invalidWrappedDEK }
             let prefix = dek.getInteger(at: dek.readerIndex, as: Int32.self) ?? 0
             items.append(Item(id: id, wrappedDEK: dek, epoch: max(prefix, 0)))
         }
@@ -73,7 +73,7 @@ package struct DEKRewrap<Subject>: Hashable, Sendable {
 extension DEKRewrap where Subject == RecordSubject {
     /// - Parameter deks: Ids in any textual form of a UUID: hyphenated, 32 digits, in braces, or a URN (§1.3).
     package init(parsing deks: [(id: String, wrappedDEK: ByteBuffer)]) throws(StorageError) {
-        try self.init(deks.map { (RecordID(anyForm: $0.id), $0.wrappedDEK) })
+        try self.init(deks.map { (RecordID(anyUUIDText: $0.id), $0.wrappedDEK) })
     }
 }
 

@@ -116,7 +116,7 @@ extension FileStore {
 extension NewFile {
     /// The first two checks of `recordFile`.
     package func validate() throws(StorageError) {
-        guard self.wrappedDEK.readableBytes == StorageLimits.wrappedDEKBytes else { throw .invalidWrappedDEK }
+        guard self.wrappedDEK.readableBytes == Limits.wrappedDEKBytes else { throw .invalidWrappedDEK }
         guard self.size >= 0 else { throw .invalidFileSize }
     }
 }

@@ -1,7 +1,5 @@
 /// Bounds that both backends keep (docs/contract/storage.md §1.1).
 package enum StorageLimits {
-    /// A 4-byte big-endian epoch and 40 bytes of wrapped key.
-    package static let wrappedDEKBytes = 44
     /// Time from the creation of an invitation to its expiry.
     package static let invitationLifetimeMicroseconds: Int64 = 7 * 24 * 3_600 * 1_000_000
     /// Characters of a mailbox id and of the actor of a rate-limited action.

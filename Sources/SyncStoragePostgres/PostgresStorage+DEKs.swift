@@ -47,7 +47,7 @@ extension PostgresStorage {
     private func rewrap(
         _ statement: PostgresStatement, in space: SpaceID, items: Int, notFound: StorageError
     ) async throws(StorageError) {
-        let bytes = items * (StorageLimits.wrappedDEKBytes + PostgresLimits.changeOverheadBytes)
+        let bytes = items * (Limits.wrappedDEKBytes + PostgresLimits.changeOverheadBytes)
         try await self.write(in: space, bytes: bytes) { () async throws(StorageError) in
             // The second statement sees what the first one waited for.
             let rows = try await self.transaction([.lockSpace(space), statement])
@@ -128,7 +128,7 @@ private enum DEKQuery {
                     buffer.writeInteger(id.bits)
                     return true
                 },
-                PostgresValue.array(of: .bytea, items, bytes: items.count * StorageLimits.wrappedDEKBytes) {
+                PostgresValue.array(of: .bytea, items, bytes: items.count * Limits.wrappedDEKBytes) {
                     item, buffer in
                     buffer.writeImmutableBuffer(item.wrappedDEK)
                     return true

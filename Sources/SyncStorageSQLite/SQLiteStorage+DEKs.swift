@@ -34,14 +34,14 @@ extension SQLiteStorage {
         _ rewrap: DEKRewrap<RecordSubject>, in space: SpaceID
     ) async throws(StorageError) {
         guard !rewrap.items.isEmpty else { return }
-        try await self.write(bytes: rewrap.items.count * StorageLimits.wrappedDEKBytes) {
+        try await self.write(bytes: rewrap.items.count * Limits.wrappedDEKBytes) {
             transaction throws(StorageError) in try transaction.rewrap(rewrap, in: space)
         }
     }
 
     package func rewrapFileDEKs(_ rewrap: DEKRewrap<FileSubject>, in space: SpaceID) async throws(StorageError) {
         guard !rewrap.items.isEmpty else { return }
-        try await self.write(bytes: rewrap.items.count * StorageLimits.wrappedDEKBytes) {
+        try await self.write(bytes: rewrap.items.count * Limits.wrappedDEKBytes) {
             transaction throws(StorageError) in try transaction.rewrap(rewrap, in: space)
         }
     }

@@ -8,6 +8,11 @@ struct CodesTests {
         #expect(ProtocolFamily.allCases.map(\.subprotocol) == ["less-rpc-v1", "betterbase-rpc-v1"])
     }
 
+    @Test("C1: each family has its word for an epoch that could not be begun")
+    func epochConflict() {
+        #expect(ProtocolFamily.allCases.map(\.epochConflict) == ["conflict", "epoch_conflict"])
+    }
+
     @Test("rpc §2.2: error codes as on the wire")
     func errorCodes() {
         #expect(
@@ -52,11 +57,20 @@ struct CodesTests {
             (.invitationList, .request, "invalid invitation list params"),
             (.invitationGet, .request, "invalid invitation get params"),
             (.invitationDelete, .request, "invalid invitation delete params"),
+            (.epochBegin, .request, "invalid epoch begin params"),
+            (.epochComplete, .request, "invalid epoch complete params"),
+            (.deksGet, .request, "invalid deks get params"),
+            (.deksRewrap, .request, "invalid deks rewrap params"),
+            (.fileDEKsGet, .request, "invalid file deks get params"),
+            (.fileDEKsRewrap, .request, "invalid file deks rewrap params"),
+            (.deksGetFiles, .request, "invalid file deks get params"),
+            (.deksRewrapFiles, .request, "invalid file deks rewrap params"),
             (.presenceSet, .clientNotification, nil),
             (.presenceClear, .clientNotification, nil),
             (.eventSend, .clientNotification, nil),
             (.sync, .serverNotification, nil),
             (.membership, .serverNotification, nil),
+            (.file, .serverNotification, nil),
             (.revoked, .serverNotification, nil),
             (.invitation, .serverNotification, nil),
             (.presence, .serverNotification, nil),
@@ -76,8 +90,10 @@ struct CodesTests {
             Method.allCases.map(\.rawValue) == [
                 "auth", "subscribe", "unsubscribe", "push", "pull", "token.refresh", "space.create",
                 "membership.append", "membership.list", "membership.revoke", "invitation.create", "invitation.list",
-                "invitation.get", "invitation.delete", "presence.set", "presence.clear", "event.send", "sync",
-                "membership", "revoked", "invitation", "presence", "presence.leave", "event", "resubscribe",
+                "invitation.get", "invitation.delete", "epoch.begin", "epoch.complete", "deks.get", "deks.rewrap",
+                "file.deks.get", "file.deks.rewrap", "deks.getFiles", "deks.rewrapFiles", "presence.set",
+                "presence.clear", "event.send", "sync", "membership", "file", "revoked", "invitation", "presence",
+                "presence.leave", "event", "resubscribe",
             ]
         )
     }

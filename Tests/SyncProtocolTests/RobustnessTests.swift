@@ -52,6 +52,18 @@ struct RobustnessTests {
         _ = try? payload.decode(as: InvitationListParams.self)
         _ = try? payload.decode(as: InvitationIDParams.self)
         _ = try? payload.decode(as: InvitationListResult.self)
+        _ = try? payload.decode(as: EpochBeginParams.self)
+        _ = try? payload.decode(as: EpochBeginResult.self)
+        _ = try? payload.decode(as: EpochConflict.self)
+        _ = try? payload.decode(as: EpochCompleteParams.self)
+        _ = try? payload.decode(as: DEKsGetParams.self)
+        _ = try? payload.decode(as: DEKsGetResult<RecordDEKEntry>.self)
+        _ = try? payload.decode(as: DEKsGetResult<FileDEKEntry>.self)
+        _ = try? payload.decode(as: RecordDEKEntry.self)
+        _ = try? payload.decode(as: FileDEKEntry.self)
+        _ = try? payload.decode(as: DEKsRewrapParams.self)
+        _ = try? payload.decode(as: DEKsRewrapResult.self)
+        _ = try? payload.decode(as: FileNotification.self)
         _ = try? payload.decode(as: PresenceParams.self)
         _ = try? payload.decode(as: PresenceClearParams.self)
         _ = try? payload.decode(as: PresenceNotification.self)
@@ -275,6 +287,45 @@ struct RoundTripTests {
         try self.expectRoundTrip(RevokedNotification(space: random.id(), reason: random.text()), using: &random)
         try self.expectRoundTrip(ResubscribeNotification(spaces: random.array { $0.text() }), using: &random)
         try self.expectRoundTrip(EmptyMap(), using: &random)
+    }
+
+    @Test("Messages of epochs, DEKs and files read back what was written", arguments: 0..<40 as Range<UInt64>)
+    func epochRoundTrips(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        try self.expectRoundTrip(
+            EpochBeginParams(
+                space: random.text(), ucan: random.text(), epoch: random.int32(), setsMinKeyGeneration: random.bool()),
+            using: &random)
+        let conflict = EpochConflict(
+            error: random.text(), currentEpoch: random.int32(), rewrapEpoch: random.optional { $0.int32() })
+        try self.expectRoundTrip(conflict, using: &random)
+        try self.expectRoundTrip(
+            random.bool() ? EpochBeginResult.begun(epoch: random.int32()) : .conflict(conflict), using: &random)
+        try self.expectRoundTrip(
+            EpochCompleteParams(space: random.text(), ucan: random.text(), epoch: random.int32()), using: &random)
+        try self.expectRoundTrip(
+            DEKsGetParams(space: random.text(), ucan: random.text(), since: random.int64()), using: &random)
+        try self.expectRoundTrip(
+            DEKsGetResult(
+                deks: random.array { RecordDEKEntry(id: $0.id(), dek: $0.bytes(), cursor: $0.int64()) },
+                chunks: random.int64()), using: &random)
+        try self.expectRoundTrip(
+            DEKsGetResult(
+                deks: random.array { FileDEKEntry(id: $0.id(), dek: $0.bytes(), cursor: $0.int64()) },
+                chunks: random.int64()), using: &random)
+        try self.expectRoundTrip(
+            DEKsRewrapParams(
+                space: random.text(), ucan: random.text(), deks: random.array { .init(id: $0.text(), dek: $0.bytes()) }),
+            using: &random)
+        try self.expectRoundTrip(DEKsRewrapResult(ok: random.bool(), count: random.int64()), using: &random)
+        try self.expectRoundTrip(
+            FileNotification(
+                space: random.id(), cursor: random.int64(),
+                files: random.array {
+                    .init(
+                        id: $0.id(), recordID: $0.id(), size: $0.int64(), dek: $0.optional { $0.bytes() },
+                        deleted: $0.bool())
+                }), using: &random)
     }
 
     @Test("Messages of invitations and presence read back what was written", arguments: 0..<40 as Range<UInt64>)

@@ -80,7 +80,8 @@ struct DemoReceiver: Sendable {
             switch await client.nextEvent() {
             case .sync(let notification): if try !self.take(notification) { try await self.catchUp() }
             case .missed: try await self.catchUp()
-            case .membership, .revoked, .invitation, .presence, .presenceLeave, .event, .resubscribe, .other: continue
+            case .membership, .file, .revoked, .invitation, .presence, .presenceLeave, .event, .resubscribe, .other:
+                continue
             case nil:
                 try Task.checkCancellation()
                 throw client.failure ?? .disconnected(nil)

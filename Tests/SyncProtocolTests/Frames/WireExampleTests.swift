@@ -133,11 +133,11 @@ struct WireExampleTests {
     }
 
     private func expectChunk<Chunk: WireDecodable & WireEncodable & Equatable>(
-        _ example: String, _ name: ChunkName, _ chunk: Chunk
+        _ example: String, id: String = "rpc-4", _ name: ChunkName, _ chunk: Chunk
     ) throws {
         let message = Fixtures.example(example)
-        #expect(hex(FrameEncoder.chunk(id: "rpc-4", name: name, data: chunk)) == hex(message))
-        guard case .chunk("rpc-4", name.rawValue, let payload) = try FrameDecoder.decodeServerFrame(message) else {
+        #expect(hex(FrameEncoder.chunk(id: id, name: name, data: chunk)) == hex(message))
+        guard case .chunk(id, name.rawValue, let payload) = try FrameDecoder.decodeServerFrame(message) else {
             Issue.record("\(example) is no \(name) chunk")
             return
         }
@@ -321,36 +321,55 @@ struct WireExampleTests {
     @Test("S26: an empty result")
     func emptyResult() throws { try self.expectResponse("S26", "rpc-8", EmptyMap()) }
 
-    @Test("S15: a notification of another method decodes")
-    func otherNotification() throws {
-        guard case .notification("file", let params) = try FrameDecoder.decodeServerFrame(Fixtures.example("S15"))
-        else {
-            Issue.record("S15 is no file notification")
-            return
-        }
-        #expect(params.item != nil)
+    @Test("S15: file")
+    func file() throws {
+        try self.expectNotification(
+            "S15", .file,
+            FileNotification(
+                space: try #require(SpaceID(wireText: Self.space)), cursor: 80,
+                files: [
+                    .init(
+                        id: try #require(FileID(wireText: Self.file)),
+                        recordID: try #require(RecordID(wireText: Self.record)), size: 2_048_576, dek: Self.dek)
+                ]))
     }
 
-    @Test(
-        "S23, S28: chunks of other methods decode", arguments: [("S23", "deks.record"), ("S28", "deks.files.record")])
-    func otherChunks(example: String, name: String) throws {
-        guard case .chunk("rpc-6", name, let data) = try FrameDecoder.decodeServerFrame(Fixtures.example(example))
-        else {
-            Issue.record("\(example) is no \(name) chunk")
-            return
-        }
-        #expect(data.item != nil)
+    @Test("C10: deks.get")
+    func getDEKs() throws {
+        try self.expectRequest("C10", "rpc-6", .deksGet, DEKsGetParams(space: Self.space), sameBytes: false)
     }
 
-    @Test("S24, S25, S27: responses of other methods decode", arguments: ["S24", "S25", "S27"])
-    func otherResponses(example: String) throws {
-        guard case .response(_, let result) = try FrameDecoder.decodeServerFrame(Fixtures.example(example)) else {
-            Issue.record("\(example) is no response")
+    private func recordDEK() throws -> RecordDEKEntry {
+        RecordDEKEntry(id: try #require(RecordID(wireText: Self.record)), dek: Self.dek, cursor: 77)
+    }
+
+    @Test("S23, S28: chunks of deks.get and deks.getFiles")
+    func dekChunks() throws {
+        try self.expectChunk("S23", id: "rpc-6", .deksRecord, try self.recordDEK())
+        try self.expectChunk(
+            "S28", id: "rpc-6", .deksFilesRecord,
+            FileDEKEntry(id: try #require(FileID(wireText: Self.file)), dek: Self.dek, cursor: 80))
+    }
+
+    @Test("S27: result of deks.get")
+    func deksResult() throws {
+        try self.expectResponse("S27", "rpc-6", DEKsGetResult(deks: [try self.recordDEK()], chunks: 1))
+    }
+
+    @Test("S24: a client takes the reference's result of deks.get too")
+    func referenceDEKsResult() throws {
+        guard case .response("rpc-6", let result) = try FrameDecoder.decodeServerFrame(Fixtures.example("S24")) else {
+            Issue.record("S24 is no response")
             return
         }
-        #expect(result.item != nil)
-        // The S27 form of a deks result also tells its chunks.
-        if example == "S27" { #expect(try result.decode(as: ChunkCount.self) == ChunkCount(chunks: 1)) }
+        #expect(try result.decode() == DEKsGetResult(deks: [try self.recordDEK()], chunks: 0))
+    }
+
+    @Test("S25: an epoch that could not be begun")
+    func epochConflict() throws {
+        let conflict = EpochConflict(
+            error: ProtocolFamily.less.epochConflict, currentEpoch: 2, rewrapEpoch: 2)
+        try self.expectResponse("S25", "rpc-7", EpochBeginResult.conflict(conflict))
     }
 
     @Test("W-57: the keepalive is one byte")
