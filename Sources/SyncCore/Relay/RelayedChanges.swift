@@ -41,7 +41,7 @@ struct RelayedChanges {
             complete.append(FrameEncoder.notification(method: .membership, params: notification))
             self.told = max(self.told, member.cursor)
         case .file(let file):
-            complete.append(Self.nudge(self.space, at: file.cursor, self.meta))
+            complete.append(self.frame(of: file))
             self.told = max(self.told, file.cursor)
         }
         return complete
@@ -63,6 +63,16 @@ struct RelayedChanges {
             SyncNotification(
                 space: space, prev: cursor, cursor: cursor, keyGeneration: meta?.keyGeneration ?? 0,
                 rewrapEpoch: meta?.rewrapEpoch, records: []))
+    }
+
+    private func frame(of file: PulledFile) -> ByteBuffer {
+        // This server removes rows; one that is flagged is another program's way.
+        guard !file.deleted else { return Self.nudge(self.space, at: file.cursor, self.meta) }
+        return FrameEncoder.notification(
+            method: .file,
+            params: FileNotification(
+                space: self.space, cursor: file.cursor,
+                files: [.init(id: file.id, recordID: file.recordID, size: file.size, dek: file.wrappedDEK)]))
     }
 
     private mutating func takeRecords() -> [ByteBuffer] {

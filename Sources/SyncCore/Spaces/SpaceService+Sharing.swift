@@ -99,7 +99,7 @@ extension SpaceService {
     }
 
     /// Does nothing without a creator, whose personal space it is.
-    private func createOnFirstContact(_ space: SpaceID, by creator: String?) async throws(StorageError) {
+    func createOnFirstContact(_ space: SpaceID, by creator: String?) async throws(StorageError) {
         guard let creator else { return }
         _ = try await self.storage.getOrCreateSpace(space, clientID: creator)
     }

@@ -56,14 +56,14 @@ struct RelayedChangesTests {
         #expect(try self.described(self.frames([], after: 5, through: 6)) == ["5>6: "])
     }
 
-    @Test("Membership entries keep their notification, files become a word to pull")
+    @Test("Membership entries and files keep their notification; a file that is flagged deleted becomes a word to pull")
     func otherKinds() throws {
         let entries: [PullEntry] = [
             self.record(1, at: 6), .member(.fixture(1, cursor: 7)), .file(.fixture(of: .fixture(1), cursor: 8)),
-            self.record(2, at: 9),
+            .file(.fixture(of: .fixture(1), cursor: 9, deleted: true)), self.record(2, at: 10),
         ]
         #expect(
-            try self.described(self.frames(entries, after: 5, through: 9))
-                == ["5>6: +", "membership", "8>8: ", "8>9: +"])
+            try self.described(self.frames(entries, after: 5, through: 10))
+                == ["5>6: +", "membership", "file", "9>9: ", "9>10: +"])
     }
 }
