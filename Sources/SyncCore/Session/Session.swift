@@ -14,6 +14,7 @@ final class Session: Sendable {
     // Fixed after init.
     let id = ConnectionID(UUID())
     let connection: any FrameConnection
+    let family: ProtocolFamily
     let logger: Logger
     private let engine: SyncEngine
     private let onAuthenticated: @Sendable () -> Void
@@ -26,6 +27,7 @@ final class Session: Sendable {
         onAuthenticated: @escaping @Sendable () -> Void
     ) {
         self.connection = connection
+        self.family = family
         self.engine = engine
         self.onAuthenticated = onAuthenticated
         var logger = engine.services.logger

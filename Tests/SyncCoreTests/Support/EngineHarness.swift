@@ -75,17 +75,20 @@ final class EngineHarness: Sendable {
 
     /// A connection that has sent nothing.
     func open(
-        lingersAfterClose: Bool = false, onAuthenticated: @escaping @Sendable () -> Void = {}
+        family: ProtocolFamily = .less, lingersAfterClose: Bool = false,
+        onAuthenticated: @escaping @Sendable () -> Void = {}
     ) -> TestClient {
         let connection = MemoryConnection(lingersAfterClose: lingersAfterClose)
-        let task = Task { await self.engine.serve(connection, family: .less, onAuthenticated: onAuthenticated) }
+        let task = Task { await self.engine.serve(connection, family: family, onAuthenticated: onAuthenticated) }
         self.sessions.withLock { $0.append((connection, task)) }
         return TestClient(connection)
     }
 
     /// A connection that has sent its auth frame.
-    func connect(_ principal: Principal = .fixture(), lingersAfterClose: Bool = false) -> TestClient {
-        let client = self.open(lingersAfterClose: lingersAfterClose)
+    func connect(
+        _ principal: Principal = .fixture(), family: ProtocolFamily = .less, lingersAfterClose: Bool = false
+    ) -> TestClient {
+        let client = self.open(family: family, lingersAfterClose: lingersAfterClose)
         client.authenticate(self.tokens.issue(principal))
         return client
     }

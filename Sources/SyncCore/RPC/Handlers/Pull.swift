@@ -15,35 +15,29 @@ func pull(_ params: PullParams, _ context: RPCContext) async throws(RequestFailu
         case .failure(let error): context.logInternal(error)
         }
     }
-    try await context.respond(ChunkCount(chunks: stream.chunks))
+    try await context.respond(ChunkCount(chunks: stream.chunks.count))
     return .ok
 }
 
 /// The chunks of one `pull`.
 private struct PullStream {
     let context: RPCContext
-    /// Chunks sent for this request, over all spaces.
-    var chunks: Int64 = 0
+    /// Over all spaces.
+    private(set) var chunks: ChunkStream
 
-    /// The right to go on with the space at hand; `nil` for the caller's own, which nobody can take away.
-    private var lease: AuthorityLease?
-
-    init(context: RPCContext) { self.context = context }
+    init(context: RPCContext) {
+        self.context = context
+        self.chunks = ChunkStream(context)
+    }
 
     mutating func serve(_ entry: PullParams.Entry, _ grant: ReadGrant) async throws(RequestFailure) {
-        let revocations = self.context.services.revocations
-        if let delegation = grant.delegation {
-            do {
-                self.lease = try revocations.lease(delegation, since: grant.mark)
-            } catch {
-                return self.context.logInternal(self.context.refusal(error, of: grant.space), space: grant.space)
-            }
+        do {
+            try self.chunks.begins(grant)
+        } catch {
+            return self.context.logInternal(self.context.refusal(error, of: grant.space), space: grant.space)
         }
-        defer {
-            if let lease = self.lease { revocations.end(lease) }
-            self.lease = nil
-        }
-        let chunksBefore = self.chunks
+        defer { self.chunks.ends() }
+        let chunksBefore = self.chunks.count
         do {
             try await self.context.services.spaces.withPull(grant, since: entry.since) { snapshot in
                 try await self.send(snapshot, of: entry)
@@ -56,14 +50,14 @@ private struct PullStream {
             let cause = error as? StorageError ?? .database(detail: "pull failed: \(type(of: error))")
             let failure = RPCError(.internal, "pull stream failed", cause: cause)
             if cause != .spaceNotFound { self.context.logInternal(failure, space: grant.space) }
-            guard self.chunks == chunksBefore else { throw .refused(failure) }
+            guard self.chunks.count == chunksBefore else { throw .refused(failure) }
         }
     }
 
     private mutating func send(_ snapshot: any PullSnapshot, of entry: PullParams.Entry) async throws {
         let space = entry.id
         let meta = snapshot.meta
-        try await self.send(
+        try await self.chunks.send(
             .pullBegin,
             PullBegin(
                 space: space, prev: entry.since, cursor: meta.cursor, keyGeneration: meta.keyGeneration,
@@ -78,21 +72,21 @@ private struct PullStream {
             count += Int64(page.count)
             self.context.services.metrics.pulled(records: records)
         }
-        try await self.send(
+        try await self.chunks.send(
             .pullCommit, PullCommit(space: space, prev: entry.since, cursor: meta.cursor, count: count))
     }
 
     private mutating func send(_ item: PullEntry, of space: String) async throws(RequestFailure) {
         switch item {
         case .record(let record):
-            try await self.send(
+            try await self.chunks.send(
                 .pullRecord,
                 RecordEntry(
                     space: space, id: record.id, blob: record.blob, cursor: record.cursor, dek: record.wrappedDEK,
                     deleted: record.deleted))
         case .member(let member):
             let previousHash = member.previousHash.readableBytes == 0 ? nil : member.previousHash
-            try await self.send(
+            try await self.chunks.send(
                 .pullMembership,
                 PullMembership(
                     space: space, cursor: member.cursor,
@@ -102,24 +96,11 @@ private struct PullStream {
                             entryHash: member.entryHash, payload: member.payload)
                     ]))
         case .file(let file):
-            try await self.send(
+            try await self.chunks.send(
                 .pullFile,
                 PullFile(
                     space: space, id: file.id, recordID: file.recordID, size: file.size, dek: file.wrappedDEK,
                     cursor: file.cursor, deleted: file.deleted))
         }
-    }
-
-    private mutating func send(_ name: ChunkName, _ data: some WireEncodable) async throws(RequestFailure) {
-        try await self.context.room()
-        // Nothing of a space reaches a connection after the revoker has its answer. A cut pull is no result: the client must
-        // not take what it got for the whole.
-        guard let lease = self.lease else {
-            self.context.enqueue(name, data)
-            self.chunks += 1
-            return
-        }
-        guard lease.perform({ self.context.enqueue(name, data) }) else { throw .refused(.forbidden) }
-        self.chunks += 1
     }
 }
