@@ -35,8 +35,9 @@ public enum Limits {
     /// Bytes of all blobs of one push.
     public static let pushBlobBytesMax = 524_288_000
 
-    /// Entries between the database and a pull's consumer.
-    public static let pullBufferedEntriesMax = 64
+    /// Entries of a page of a pull. One page at most lies between the database and the queue of the connection, and another
+    /// may be in that queue (docs/decisions/0013).
+    public static let pullPageEntriesMax = 256
 
     /// Bytes of blobs and DEKs after which a page of a pull is handed over, although it has room for more entries. One entry
     /// may exceed it by itself.

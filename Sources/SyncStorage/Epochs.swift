@@ -38,7 +38,7 @@ package typealias FileDEK = WrappedDEK<FileSubject>
 package protocol DEKList<Subject>: Sendable {
     associatedtype Subject
 
-    /// The next ones by cursor, then id, at least one and at most `Limits.pullBufferedEntriesMax`; `nil` at the end.
+    /// The next ones by cursor, then id, at least one and at most `Limits.pullPageEntriesMax`; `nil` at the end.
     ///
     /// - Throws: `.unavailable` or `.database`; the list is then over.
     func nextPage() async throws(StorageError) -> [WrappedDEK<Subject>]?

@@ -85,13 +85,73 @@ package struct PulledFile: Hashable, Sendable {
     }
 }
 
+/// What a snapshot fills with entries, in pull order.
+package protocol PullPage: Sendable {
+    /// Adds a record.
+    ///
+    /// - Parameter blob: `nil` on a tombstone only.
+    mutating func append(record id: RecordID, cursor: Int64, deleted: Bool, wrappedDEK: RawSpan?, blob: RawSpan?)
+
+    /// Adds an entry that is no record.
+    mutating func append(_ entry: PullEntry)
+}
+
+/// How much there is in a page, for its bounds.
+package struct PullPageSize: Sendable {
+    private var entries = 0
+    private var bytes = 0
+
+    package init() {}
+
+    package var isEmpty: Bool { self.entries == 0 }
+
+    package var isFull: Bool {
+        self.entries >= Limits.pullPageEntriesMax || self.bytes >= Limits.pullPageBytesMax
+    }
+
+    /// Counts one entry.
+    ///
+    /// - Parameter bytes: Of its blob, DEK or payload.
+    package mutating func add(bytes: Int) {
+        self.entries += 1
+        self.bytes += bytes
+    }
+}
+
 /// One open snapshot of one space. Used by one task at a time.
 package protocol PullSnapshot: Sendable {
     var meta: PullMeta { get }
 
-    /// The next entries in pull order (cursor, then id), at least one, at most `Limits.pullBufferedEntriesMax` and about
+    /// A page with the next entries in pull order (cursor, then id), at least one, at most `Limits.pullPageEntriesMax` and about
     /// `Limits.pullPageBytesMax` bytes; `nil` at the end. Every cursor is at most `meta.cursor`.
     ///
+    /// - Parameter makePage: Makes the empty page. The bytes of records are copied into it straight from the database.
     /// - Throws: `.unavailable` or `.database`; the snapshot is then over.
-    func nextPage() async throws(StorageError) -> [PullEntry]?
+    func nextPage<Page: PullPage>(_ makePage: @escaping @Sendable () -> Page) async throws(StorageError) -> Page?
+}
+
+extension PullSnapshot {
+    /// The entries of the next page.
+    package func nextPage() async throws(StorageError) -> [PullEntry]? { try await self.nextPage { [] } }
+}
+
+extension [PullEntry]: PullPage {
+    package mutating func append(
+        record id: RecordID, cursor: Int64, deleted: Bool, wrappedDEK: RawSpan?, blob: RawSpan?
+    ) {
+        self.append(
+            .record(
+                PulledRecord(
+                    id: id, blob: ByteBuffer(copying: blob), cursor: cursor,
+                    wrappedDEK: ByteBuffer(copying: wrappedDEK), deleted: deleted)))
+    }
+}
+
+extension ByteBuffer {
+    /// `nil` for no bytes at all, as a null of the database.
+    package init?(copying bytes: RawSpan?) {
+        guard let bytes else { return nil }
+        self.init()
+        self.writeBytes(bytes)
+    }
 }

@@ -4,8 +4,7 @@ import SyncStorage
 import Synchronization
 
 /// Rows on their way to one consumer, page by page, who decides how fast the socket is read.
-final class PostgresPages<Element: Sendable>: Sendable {
-    private let decode: @Sendable (Int, PostgresRows) throws(StorageError) -> Element
+final class PostgresPages: Sendable {
     private let pool: PostgresPool
     private let connection: PostgresConnection
     private let stream: RowStream
@@ -20,12 +19,7 @@ final class PostgresPages<Element: Sendable>: Sendable {
     /// Used by one task at a time; the lock is for the compiler.
     private let state = Mutex(State())
 
-    /// - Parameter decode: Makes an element of a row, given by its number.
-    init(
-        pool: PostgresPool, connection: PostgresConnection, stream: RowStream,
-        _ decode: @escaping @Sendable (Int, PostgresRows) throws(StorageError) -> Element
-    ) {
-        self.decode = decode
+    init(pool: PostgresPool, connection: PostgresConnection, stream: RowStream) {
         self.pool = pool
         self.connection = connection
         self.stream = stream
@@ -41,8 +35,15 @@ final class PostgresPages<Element: Sendable>: Sendable {
         }
     }
 
-    /// At least one element; `nil` at the end.
-    func next() async throws(StorageError) -> [Element]? {
+    /// The next page, of at least one row; `nil` at the end.
+    ///
+    /// - Parameters:
+    ///   - makePage: Makes an empty one.
+    ///   - add: Adds a row to it, given by its number.
+    func next<Page: Sendable>(
+        _ makePage: () -> Page,
+        _ add: (_ row: Int, _ rows: PostgresRows, _ page: inout Page) throws(StorageError) -> Void
+    ) async throws(StorageError) -> Page? {
         if let failure = self.state.withLock({ $0.failure }) { throw failure }
         if self.pool.isClosed { throw .unavailable }
         do {
@@ -54,8 +55,13 @@ final class PostgresPages<Element: Sendable>: Sendable {
                 self.state.withLock { $0.chunks = Deque(chunks) }
                 if mustResume { self.connection.resumeReading() }
             }
-            let page = try self.takePage()
-            return page.isEmpty ? nil : page
+            let chunks = self.takeChunks()
+            guard chunks.contains(where: { $0.count > 0 }) else { return nil }
+            var page = makePage()
+            for chunk in chunks {
+                for row in 0..<chunk.count { try add(row, chunk, &page) }
+            }
+            return page
         } catch {
             let failure = error as? StorageError ?? (error as? PostgresFailure)?.storageError ?? .unavailable
             self.state.withLock { $0.failure = failure }
@@ -63,14 +69,14 @@ final class PostgresPages<Element: Sendable>: Sendable {
         }
     }
 
-    private func takePage() throws(StorageError) -> [Element] {
-        let chunks = self.state.withLock { state in
+    private func takeChunks() -> [PostgresRows] {
+        self.state.withLock { state in
             var taken: [PostgresRows] = []
             var rows = 0
             var bytes = 0
             while let chunk = state.chunks.first,
                 taken.isEmpty
-                    || rows + chunk.count <= Limits.pullBufferedEntriesMax && bytes < Limits.pullPageBytesMax
+                    || rows + chunk.count <= Limits.pullPageEntriesMax && bytes < Limits.pullPageBytesMax
             {
                 rows += chunk.count
                 bytes += chunk.byteCount
@@ -79,11 +85,5 @@ final class PostgresPages<Element: Sendable>: Sendable {
             }
             return taken
         }
-        var page: [Element] = []
-        page.reserveCapacity(chunks.reduce(0) { $0 + $1.count })
-        for chunk in chunks {
-            for row in 0..<chunk.count { page.append(try self.decode(row, chunk)) }
-        }
-        return page
     }
 }

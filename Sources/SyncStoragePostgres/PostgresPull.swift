@@ -31,20 +31,19 @@ extension PostgresPool {
         }
         let statement = PullQuery.rows(
             of: space, since: since, through: through, recordsOnly: opened.hasRecordsOnly)
-        return try await self.withPages(of: statement, on: connection, PullQuery.entry) { pages in
+        return try await self.withPages(of: statement, on: connection) { pages in
             try await body(PostgresPull(meta: opened.meta, pages: pages))
         }
     }
 
     /// Streams the rows of a statement to `body`, page by page, and ends the transaction that was begun before.
-    func withPages<Element: Sendable, Result: Sendable>(
+    func withPages<Result: Sendable>(
         of statement: PostgresStatement, on connection: PostgresConnection,
-        _ decode: @escaping @Sendable (Int, PostgresRows) throws(StorageError) -> Element,
-        _ body: (PostgresPages<Element>) async throws -> Result
+        _ body: (PostgresPages) async throws -> Result
     ) async throws -> Result {
         let stream = RowStream()
         connection.stream(statement, to: stream, within: self.configuration.waitLimit)
-        let pages = PostgresPages(pool: self, connection: connection, stream: stream, decode)
+        let pages = PostgresPages(pool: self, connection: connection, stream: stream)
         do {
             let result = try await body(pages)
             await self.finish(pages, connection)
@@ -56,7 +55,7 @@ extension PostgresPool {
     }
 
     /// What was drained ends its transaction; what was left early has rows on the way, and its connection goes.
-    private func finish(_ pages: PostgresPages<some Sendable>, _ connection: PostgresConnection) async {
+    private func finish(_ pages: PostgresPages, _ connection: PostgresConnection) async {
         guard pages.end() else { return connection.close() }
         let ended: Void? = try? await {
             _ = try await connection.execute([PullQuery.rollback], within: self.configuration.waitLimit)
@@ -165,41 +164,51 @@ enum PullQuery {
         """
     }
 
-    static func entry(_ row: Int, of rows: PostgresRows) throws(StorageError) -> PullEntry {
+    /// Adds a row to a page.
+    static func append(_ row: Int, of rows: PostgresRows, to page: inout some PullPage) throws(StorageError) {
         guard let kind = rows.integer(row, 0, as: Int32.self).flatMap(Kind.init),
             let cursor = rows.integer(row, 1, as: Int64.self), let deleted = rows.bool(row, 5)
-        else { throw .database(detail: "unexpected types in a pull") }
+        else { throw Self.unexpectedTypes }
         switch kind {
         case .record:
             guard let id = rows.id(row, 2) as RecordID? else { break }
-            return .record(
-                PulledRecord(
-                    id: id, blob: rows.bytes(row, 3), cursor: cursor, wrappedDEK: rows.bytes(row, 4), deleted: deleted))
+            let values = rows.values.readableBytesSpan
+            let dek: RawSpan? = if let range = rows.range(row, 4) { values.extracting(range) } else { nil }
+            let blob: RawSpan? = if let range = rows.range(row, 3) { values.extracting(range) } else { nil }
+            return page.append(record: id, cursor: cursor, deleted: deleted, wrappedDEK: dek, blob: blob)
         case .member:
             guard let sequence = rows.integer(row, 8, as: Int32.self), let hash = rows.bytes(row, 3),
                 let payload = rows.bytes(row, 9)
             else { break }
-            return .member(
-                PulledMember(
-                    chainSequence: sequence, cursor: cursor, previousHash: rows.bytes(row, 4) ?? ByteBuffer(),
-                    entryHash: hash, payload: payload))
+            return page.append(
+                .member(
+                    PulledMember(
+                        chainSequence: sequence, cursor: cursor, previousHash: rows.bytes(row, 4) ?? ByteBuffer(),
+                        entryHash: hash, payload: payload)))
         case .file:
             guard let id = rows.id(row, 2) as FileID?, let record = rows.id(row, 6) as RecordID?,
                 let size = rows.integer(row, 7, as: Int64.self)
             else { break }
-            return .file(
-                PulledFile(
-                    id: id, recordID: record, size: size, wrappedDEK: rows.bytes(row, 4) ?? ByteBuffer(),
-                    cursor: cursor, deleted: deleted))
+            return page.append(
+                .file(
+                    PulledFile(
+                        id: id, recordID: record, size: size, wrappedDEK: rows.bytes(row, 4) ?? ByteBuffer(),
+                        cursor: cursor, deleted: deleted)))
         }
-        throw .database(detail: "unexpected types in a pull")
+        throw Self.unexpectedTypes
     }
+
+    private static let unexpectedTypes = StorageError.database(detail: "unexpected types in a pull")
 }
 
 /// An open pull.
 private struct PostgresPull: PullSnapshot {
     let meta: PullMeta
-    let pages: PostgresPages<PullEntry>
+    let pages: PostgresPages
 
-    func nextPage() async throws(StorageError) -> [PullEntry]? { try await self.pages.next() }
+    func nextPage<Page: PullPage>(_ makePage: @escaping @Sendable () -> Page) async throws(StorageError) -> Page? {
+        try await self.pages.next(makePage) { row, rows, page throws(StorageError) in
+            try PullQuery.append(row, of: rows, to: &page)
+        }
+    }
 }

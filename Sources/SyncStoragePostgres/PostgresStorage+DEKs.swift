@@ -24,7 +24,7 @@ extension PostgresStorage {
             } catch {
                 throw error.storageError
             }
-            return try await self.pool.withPages(of: statement, on: connection, DEKQuery.dek) { pages in
+            return try await self.pool.withPages(of: statement, on: connection) { pages in
                 try await body(PostgresDEKList<Subject>(pages: pages))
             }
         }
@@ -64,9 +64,13 @@ extension PostgresStorage {
 }
 
 private struct PostgresDEKList<Subject>: DEKList {
-    let pages: PostgresPages<WrappedDEK<Subject>>
+    let pages: PostgresPages
 
-    func nextPage() async throws(StorageError) -> [WrappedDEK<Subject>]? { try await self.pages.next() }
+    func nextPage() async throws(StorageError) -> [WrappedDEK<Subject>]? {
+        try await self.pages.next({ [] }) { row, rows, page throws(StorageError) in
+            page.append(try DEKQuery.dek(row, of: rows))
+        }
+    }
 }
 
 private enum DEKQuery {

@@ -60,7 +60,7 @@ enum PostgresValue {
 
 /// Rows as PostgreSQL sent them, in binary format. All values are slices of one buffer.
 struct PostgresRows: Sendable {
-    private let values: ByteBuffer
+    let values: ByteBuffer
     /// Start and end of each value, row by row; start −1 for null.
     private let bounds: [(start: Int, end: Int)]
     /// Object identifiers of the columns' types (PostgreSQL, `pg_type`).
@@ -84,6 +84,12 @@ struct PostgresRows: Sendable {
     func bytes(_ row: Int, _ column: Int) -> ByteBuffer? {
         let bound = self.bounds[row * self.columns + column]
         return bound.start < 0 ? nil : self.values.getSlice(at: bound.start, length: bound.end - bound.start)
+    }
+
+    /// Where a value lies among `values`; `nil` for null.
+    func range(_ row: Int, _ column: Int) -> Range<Int>? {
+        let bound = self.bounds[row * self.columns + column]
+        return bound.start < 0 ? nil : bound.start..<bound.end
     }
 
     func integer<Integer: FixedWidthInteger>(_ row: Int, _ column: Int, as type: Integer.Type = Integer.self)

@@ -26,8 +26,6 @@ struct PullKey: Comparable, Sendable {
 struct PullPosition: Sendable {
     /// The last entry taken from each table; `nil`: the table has no more.
     fileprivate var records, members, files: PullKey?
-    /// Payload of the page before, as a guess of the next one's.
-    fileprivate var pageBytes = 16_384
 
     init(after cursor: Int64) {
         let key = PullKey(behind: cursor)
@@ -60,8 +58,11 @@ struct PullQuery: Sendable {
     /// False for a client that has nothing yet, and so nothing to delete.
     let showsDeleted: Bool
 
-    /// The entries behind `position`, and the position behind them.
-    func page(from position: PullPosition, on db: Database) throws(StorageError) -> ([PullEntry], PullPosition) {
+    /// A page of the entries behind `position`, `nil` when there are none, and the position behind them, `nil` at the
+    /// end.
+    func page<Page: PullPage>(
+        from position: PullPosition, on db: Database, _ makePage: () -> Page
+    ) throws(StorageError) -> (Page?, PullPosition?) {
         var sources: [PullSource] = []
         defer { for source in sources { source.row.reset() } }
         for table in PullTable.allCases {
@@ -72,18 +73,20 @@ struct PullQuery: Sendable {
         }
 
         var next = position
-        var page = PullPageBuilder(capacity: position.pageBytes)
-        while !page.isFull, let (nearest, runnerUp) = self.nearest(sources) {
+        var page = makePage()
+        var size = PullPageSize()
+        while !size.isFull, let (nearest, runnerUp) = self.nearest(sources) {
+            var source = sources[nearest]
             // Mostly one table has a long run of entries before the next table's turn.
             repeat {
-                try page.append(sources[nearest])
-                next[sources[nearest].table] = sources[nearest].key
-                try sources[nearest].advance()
-            } while !page.isFull && sources[nearest].isBefore(runnerUp)
+                size.add(bytes: try source.append(to: &page))
+                next[source.table] = source.key
+                try source.advance()
+            } while !size.isFull && source.isBefore(runnerUp)
+            sources[nearest] = source
         }
         for source in sources where source.key == nil { next[source.table] = nil }
-        next.pageBytes = max(page.bytes, 1_024)
-        return (try page.entries(), next)
+        return (size.isEmpty ? nil : page, next.isAtEnd ? nil : next)
     }
 
     /// The source whose entry comes next, and the key at which another source's turn comes.

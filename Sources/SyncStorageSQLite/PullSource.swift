@@ -1,4 +1,5 @@
 import GRDB
+import NIOCore
 import SyncProtocol
 import SyncStorage
 
@@ -73,6 +74,35 @@ struct PullSource {
             case .records, .files: try self.row.idBits(1)
             }
         self.key = PullKey(cursor: self.row.int64(0), bits: bits)
+    }
+
+    /// Adds the current row to a page.
+    ///
+    /// - Returns: Bytes of what is long in it.
+    func append(to page: inout some PullPage) throws(StorageError) -> Int {
+        let row = self.row
+        let cursor = row.int64(0)
+        switch self.table {
+        case .records:
+            let (dek, blob) = (row.bytes(3), row.bytes(4))
+            page.append(
+                record: try row.id(1), cursor: cursor, deleted: row.int64(2) != 0, wrappedDEK: dek?.bytes,
+                blob: blob?.bytes)
+            return (dek?.count ?? 0) + (blob?.count ?? 0)
+        case .members:
+            let member = PulledMember(
+                chainSequence: try row.int32(1), cursor: cursor, previousHash: row.buffer(2) ?? ByteBuffer(),
+                entryHash: row.buffer(3) ?? ByteBuffer(), payload: row.buffer(4) ?? ByteBuffer())
+            page.append(.member(member))
+            return member.payload.readableBytes
+        case .files:
+            let file = PulledFile(
+                id: try row.id(1), recordID: try row.id(4), size: row.int64(5),
+                wrappedDEK: row.buffer(3) ?? ByteBuffer(),
+                cursor: cursor, deleted: row.int64(2) != 0)
+            page.append(.file(file))
+            return file.wrappedDEK.readableBytes
+        }
     }
 
     /// Whether there is a row, and it comes before `limit`.

@@ -4,25 +4,19 @@ import Synchronization
 
 /// A read transaction on a leased connection, and how far it has been read. The transaction stays open from call to call,
 /// so that every page sees the same snapshot; statements do not.
-final class SQLitePages<Position: Sendable, Element: Sendable>: Sendable {
+final class SQLitePages<Position: Sendable>: Sendable {
     private enum State {
         /// `nil`: everything has been read.
         case open(Position?)
         case over
     }
 
-    /// The elements behind a position, and the position behind them, `nil` at the end.
-    private let read: @Sendable (Position, Database) throws(StorageError) -> ([Element], Position?)
     private let connection: DatabaseQueue
     private let state: Mutex<State>
 
     /// - Parameter connection: In a transaction that has been begun.
-    init(
-        on connection: DatabaseQueue, from start: Position,
-        _ read: @escaping @Sendable (Position, Database) throws(StorageError) -> ([Element], Position?)
-    ) {
+    init(on connection: DatabaseQueue, from start: Position) {
         self.connection = connection
-        self.read = read
         self.state = Mutex(.open(start))
     }
 
@@ -41,20 +35,25 @@ final class SQLitePages<Position: Sendable, Element: Sendable>: Sendable {
         }
     }
 
-    /// At least one element; `nil` at the end.
-    func next() async throws(StorageError) -> [Element]? {
+    /// The next page; `nil` at the end.
+    ///
+    /// - Parameter read: Makes a page of what is behind a position, `nil` when nothing is, and the position behind the page,
+    ///   `nil` at the end.
+    func next<Page: Sendable>(
+        _ read: @escaping @Sendable (Position, Database) throws(StorageError) -> (Page?, Position?)
+    ) async throws(StorageError) -> Page? {
         guard case .open(let position) = self.state.withLock({ $0 }) else { throw .unavailable }
         guard let position else { return nil }
         do {
             let (page, next) = try await self.connection.perform(while: "read a page of a pull") { db in
                 // Once the transaction has ended the connection may be in another pull's hands.
                 guard case .open = self.state.withLock({ $0 }) else { throw StorageError.unavailable }
-                return try self.read(position, db)
+                return try read(position, db)
             }
             self.state.withLock { state in
                 if case .open = state { state = .open(next) }
             }
-            return page.isEmpty ? nil : page
+            return page
         } catch {
             self.state.withLock { $0 = .over }
             throw error

@@ -21,12 +21,11 @@ extension SQLiteStorage {
     ) async throws -> Result {
         try await self.withPullLease { connection in
             // The first page pins the snapshot.
-            try await SQLitePages<DEKQuery.Position, WrappedDEK<Subject>>.begin(on: connection) { _ in }
-            let start = DEKQuery.Position(cursor: since, bits: .max)
-            let pages = SQLitePages(on: connection, from: start) { position, db throws(StorageError) in
-                try DEKQuery.page(of: Subject.self, sql, space, behind: position, db)
+            try await SQLitePages<DEKQuery.Position>.begin(on: connection) { _ in }
+            let pages = SQLitePages(on: connection, from: DEKQuery.Position(cursor: since, bits: .max))
+            return try await self.ending(pages) {
+                try await body(SQLiteDEKList(pages: pages, sql: sql, space: space))
             }
-            return try await self.ending(pages) { try await body(SQLiteDEKList(pages: pages)) }
         }
     }
 
@@ -48,9 +47,15 @@ extension SQLiteStorage {
 }
 
 private struct SQLiteDEKList<Subject>: DEKList {
-    let pages: SQLitePages<DEKQuery.Position, WrappedDEK<Subject>>
+    let pages: SQLitePages<DEKQuery.Position>
+    let sql: String
+    let space: SpaceID
 
-    func nextPage() async throws(StorageError) -> [WrappedDEK<Subject>]? { try await self.pages.next() }
+    func nextPage() async throws(StorageError) -> [WrappedDEK<Subject>]? {
+        try await self.pages.next { [sql, space] position, db throws(StorageError) in
+            try DEKQuery.page(of: Subject.self, sql, space, behind: position, db)
+        }
+    }
 }
 
 private enum DEKQuery {
@@ -73,8 +78,8 @@ private enum DEKQuery {
 
     static func page<Subject>(
         of subject: Subject.Type, _ sql: String, _ space: SpaceID, behind position: Position, _ db: Database
-    ) throws(StorageError) -> ([WrappedDEK<Subject>], Position?) {
-        let limit = Limits.pullBufferedEntriesMax
+    ) throws(StorageError) -> ([WrappedDEK<Subject>]?, Position?) {
+        let limit = Limits.pullPageEntriesMax
         let row = try SQLiteStatement(db, sql, action: "read a page of DEKs")
         defer { row.reset() }
         try row.bind(space, at: 1)
@@ -86,7 +91,7 @@ private enum DEKQuery {
             page.append(
                 WrappedDEK(id: try row.id(1), wrappedDEK: row.buffer(2) ?? ByteBuffer(), cursor: row.int64(0)))
         }
-        guard page.count == limit, let last = page.last else { return (page, nil) }
+        guard page.count == limit, let last = page.last else { return (page.isEmpty ? nil : page, nil) }
         return (page, Position(cursor: last.cursor, bits: last.id.bits))
     }
 }

@@ -197,8 +197,8 @@ extension SQLiteStorage {
     }
 
     /// Ends the transaction of `pages` when `body` has returned or thrown.
-    func ending<Position, Element, Result: Sendable>(
-        _ pages: SQLitePages<Position, Element>, _ body: () async throws -> Result
+    func ending<Position, Result: Sendable>(
+        _ pages: SQLitePages<Position>, _ body: () async throws -> Result
     ) async throws -> Result {
         let result: Swift.Result<Result, any Error>
         do {

@@ -118,10 +118,10 @@ package final class MemoryConnection: FrameConnection {
     package var isClosing: Bool { self.state.withLock { $0.queue.closing != nil } }
 
     private static func take(from state: inout State) -> Received? {
-        if let item = state.queue.pop() {
+        if let message = state.queue.pop()?.message {
             state.queue.completed()
             state.framesRead += 1
-            return .frame(item.message)
+            return .frame(message)
         }
         switch state.queue.closing {
         case .frame(let frame): return .close(frame)
@@ -172,6 +172,11 @@ package final class MemoryConnection: FrameConnection {
 
     package func enqueue(_ frame: ByteBuffer) {
         let reader = self.state.withLock { state in state.queue.enqueue(frame) ? state.reader.take() : nil }
+        reader?.resume()
+    }
+
+    package func enqueue(_ run: MessageRun) {
+        let reader = self.state.withLock { state in state.queue.enqueue(run) ? state.reader.take() : nil }
         reader?.resume()
     }
 

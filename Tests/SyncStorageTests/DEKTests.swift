@@ -143,7 +143,7 @@ struct DEKTests {
                 _ = try await storage.push([.fixture(301, dek: dek)], to: space)
                 var all = first ?? []
                 while let page = try await list.nextPage() {
-                    #expect(!page.isEmpty && page.count <= Limits.pullBufferedEntriesMax)
+                    #expect(!page.isEmpty && page.count <= Limits.pullPageEntriesMax)
                     all += page
                 }
                 #expect(try await list.nextPage() == nil)

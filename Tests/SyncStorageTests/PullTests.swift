@@ -195,7 +195,7 @@ struct PullTests {
             try await test.storage.withPull(of: space, since: 0) { snapshot in
                 var count = 0
                 while let page = try await snapshot.nextPage() {
-                    #expect((1...Limits.pullBufferedEntriesMax).contains(page.count))
+                    #expect((1...Limits.pullPageEntriesMax).contains(page.count))
                     for entry in page {
                         guard case .record(let record) = entry else { throw UnexpectedEntry() }
                         if record.id != .fixture(count) || record.blob != ByteBuffer(string: "\(count)") {

@@ -1,8 +1,15 @@
+import NIOCore
 import SyncProtocol
 import SyncStorage
 
 /// The chunks of one streaming request. Nothing of a space is sent once the caller's right to it is gone.
 struct ChunkStream {
+    /// What is queued at a time.
+    enum Part: Sendable {
+        case message(ByteBuffer)
+        case run(MessageRun)
+    }
+
     private let context: RPCContext
     /// Chunks sent for this request.
     private(set) var count: Int64 = 0
@@ -30,6 +37,20 @@ struct ChunkStream {
         try await self.context.room()
         try self.perform { self.context.enqueue(name, data) }
         self.count += 1
+    }
+
+    /// Waits for room, then queues chunks that are encoded already.
+    mutating func send(_ part: Part) async throws(RequestFailure) {
+        try await self.context.room()
+        let connection = self.context.session.connection
+        switch part {
+        case .message(let message):
+            try self.perform { connection.enqueue(message) }
+            self.count += 1
+        case .run(let run):
+            try self.perform { connection.enqueue(run) }
+            self.count += Int64(run.count)
+        }
     }
 
     /// Waits for room, then queues the result.

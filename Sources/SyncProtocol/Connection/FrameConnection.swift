@@ -60,6 +60,10 @@ public protocol FrameConnection: AnyObject, Sendable {
     /// previous frame, so a lane exceeds the limits by one frame at most. After the end: dropped.
     func enqueue(_ frame: ByteBuffer)
 
+    /// As `enqueue(_:)` for all messages of a run: the caller has awaited `room()` once, so a lane exceeds the limits by one
+    /// run at most.
+    func enqueue(_ run: MessageRun)
+
     /// Waits until the outbound queue is below its limits, and the answers in it below half of them: the rest is left to
     /// notifications, so that a pull in progress does not make its client a slow consumer.
     func room() async throws(ConnectionEnded)
@@ -90,4 +94,9 @@ extension FrameConnection {
     public func offer(_ notification: ByteBuffer) -> OfferResult { self.offer(Broadcast(notification)) }
 
     public var peerClose: CloseFrame? { nil }
+
+    public func enqueue(_ run: MessageRun) {
+        var rest = run
+        while let message = rest.popFirst() { self.enqueue(message) }
+    }
 }

@@ -7,7 +7,8 @@ package import NIOCore
 /// Answers may take half of it. The rest is left to notifications: otherwise a long pull, which fills whatever it may,
 /// would make a slow consumer of every client that watches a busy space.
 ///
-/// A frame counts until the transport has written it: waiting first, then in flight between `pop()` and `completed()`.
+/// A frame counts until the transport has written it: waiting first, then in flight between `pop()` and `completed()`. So does
+/// each message of a run.
 package struct OutboundQueue: Sendable {
     /// How the connection is to end, once nothing waits any more.
     package enum Closing: Hashable, Sendable {
@@ -17,29 +18,44 @@ package struct OutboundQueue: Sendable {
         case echo
     }
 
-    /// What is written as one message.
+    /// What is written as one message, or as several.
     package enum Item: Sendable {
         /// A response or chunk.
         case answer(ByteBuffer)
         /// The same as a text message. The protocol has none; for tests and conformance checks.
         case text(ByteBuffer)
         case notification(Broadcast)
+        /// Chunks, at least one.
+        case run(MessageRun)
 
-        package var message: ByteBuffer {
+        /// `nil` for a run.
+        package var message: ByteBuffer? {
             switch self {
             case .answer(let message), .text(let message): message
             case .notification(let broadcast): broadcast.message
+            case .run: nil
             }
         }
+
+        /// As the limits count them.
+        package var bytes: Int {
+            switch self {
+            case .answer(let message), .text(let message): message.readableBytes
+            case .notification(let broadcast): broadcast.message.readableBytes
+            case .run(let run): run.bytes
+            }
+        }
+
+        fileprivate var frames: Int { if case .run(let run) = self { run.count } else { 1 } }
     }
 
     private struct Account {
         var frames = 0
         var bytes = 0
 
-        mutating func add(_ message: ByteBuffer) {
-            self.frames += 1
-            self.bytes += message.readableBytes
+        mutating func add(_ item: Item) {
+            self.frames += item.frames
+            self.bytes += item.bytes
         }
 
         mutating func subtract(_ other: Account) {
@@ -101,16 +117,16 @@ package struct OutboundQueue: Sendable {
     package mutating func offer(_ notification: Broadcast) -> OfferResult {
         guard self.isOpen else { return .ended }
         if self.frames > 0 {
-            // An answer longer than their share must not shut notifications out.
+            // Answers beyond their share must not shut notifications out.
+            let frames = min(self.answers.frames, self.answerFramesMax) + self.notifications.frames
             let bytes =
                 min(self.answers.bytes, self.answerBytesMax) + self.notifications.bytes
                 + notification.message.readableBytes
-            guard self.frames < self.framesMax, self.notifications.frames == 0 || bytes <= self.bytesMax else {
+            guard frames < self.framesMax, self.notifications.frames == 0 || bytes <= self.bytesMax else {
                 return .full
             }
         }
         self.append(.notification(notification))
-        self.notifications.add(notification.message)
         return .queued
     }
 
@@ -121,18 +137,37 @@ package struct OutboundQueue: Sendable {
     package mutating func enqueue(_ message: ByteBuffer, asText: Bool = false) -> Bool {
         guard self.isOpen else { return false }
         self.append(asText ? .text(message) : .answer(message))
-        self.answers.add(message)
+        return true
+    }
+
+    /// Adds the messages of a run as answers, even beyond the limits.
+    ///
+    /// - Returns: False after the end, when they were dropped.
+    @discardableResult
+    package mutating func enqueue(_ run: MessageRun) -> Bool {
+        guard self.isOpen else { return false }
+        if run.count > 0 { self.append(.run(run)) }
         return true
     }
 
     /// The next frame to write; it is in flight until `completed()`. `nil` when none waits: then `closing` says what next.
-    package mutating func pop() -> Item? {
-        guard let item = self.waiting.popFirst() else { return nil }
-        if self.waiting.isEmpty { self.releaseRoom() }
-        switch item {
-        case .answer(let message), .text(let message): self.answersInFlight.add(message)
-        case .notification(let broadcast): self.notificationsInFlight.add(broadcast.message)
+    ///
+    /// - Parameter runBytesMax: What is taken of a run at a time, unless its first message is longer. Without it a run comes
+    ///   as its messages, one by one.
+    package mutating func pop(runBytesMax: Int? = nil) -> Item? {
+        guard var item = self.waiting.popFirst() else { return nil }
+        if case .run(var run) = item {
+            if let runBytesMax {
+                item = .run(run.removeFirst(bytesMax: runBytesMax))
+            } else if let message = run.popFirst() {
+                // Its header has been counted.
+                self.answers.bytes -= MessageRun.headerBytes
+                item = .answer(message)
+            }
+            if run.count > 0 { self.waiting.prepend(.run(run)) }
         }
+        if self.waiting.isEmpty { self.releaseRoom() }
+        if case .notification = item { self.notificationsInFlight.add(item) } else { self.answersInFlight.add(item) }
         return item
     }
 
@@ -172,6 +207,7 @@ package struct OutboundQueue: Sendable {
     }
 
     private mutating func append(_ item: Item) {
+        if case .notification = item { self.notifications.add(item) } else { self.answers.add(item) }
         self.waiting.append(item)
         self.waitingMost = max(self.waitingMost, self.waiting.count)
     }

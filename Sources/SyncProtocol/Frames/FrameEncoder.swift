@@ -40,12 +40,17 @@ extension FrameEncoder {
 
     public static func chunk(id: String, name: ChunkName, data: some WireEncodable) -> ByteBuffer {
         CBORWriter.encode { writer in
-            Self.writeHead(of: .chunk, id: id, keys: 4, to: &writer)
-            writer.write(key: "name")
-            writer.write(name.rawValue)
-            writer.write(key: "data")
+            Self.writeChunkHead(id: id, name: name, to: &writer)
             data.encode(to: &writer)
         }
+    }
+
+    /// Everything of a chunk before its data.
+    static func writeChunkHead(id: String, name: ChunkName, to writer: inout CBORWriter) {
+        Self.writeHead(of: .chunk, id: id, keys: 4, to: &writer)
+        writer.write(key: "name")
+        writer.write(name.rawValue)
+        writer.write(key: "data")
     }
 
     /// The `sync` notification, or its nudge where it would exceed `Limits.messageBytesMax` (docs/contract/rpc.md §2.6).

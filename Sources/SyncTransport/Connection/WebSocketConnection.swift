@@ -94,6 +94,11 @@ package final class WebSocketConnection: FrameConnection {
         if wakes { self.wake() }
     }
 
+    package func enqueue(_ run: MessageRun) {
+        let wakes = self.state.withLock { state in state.outbound.enqueue(run) && state.scheduleWake() }
+        if wakes { self.wake() }
+    }
+
     package func room() async throws(ConnectionEnded) {
         let (isOpen, hasRoom, id) = self.state.withLock { state in
             state.nextWaiterID += 1
@@ -180,7 +185,7 @@ extension WebSocketConnection {
     func beginWake(popping: Bool) -> (Work, OutboundQueue.Item?) {
         self.state.withLock { state in
             state.isWakeScheduled = false
-            return (state.work, popping ? state.outbound.pop() : nil)
+            return (state.work, popping ? state.outbound.pop(runBytesMax: WebSocketConfiguration.batchBytesMax) : nil)
         }
     }
 
@@ -224,8 +229,12 @@ extension WebSocketConnection {
         self.beginClosing(as: .peerClosed) { $0.close(.echo) }
     }
 
-    /// The next frame to write.
-    func pop() -> OutboundQueue.Item? { self.state.withLock { $0.outbound.pop() } }
+    /// The next frame to write, or a part of a run.
+    ///
+    /// - Parameter bytesMax: Of a part of a run.
+    func pop(bytesMax: Int = WebSocketConfiguration.batchBytesMax) -> OutboundQueue.Item? {
+        self.state.withLock { $0.outbound.pop(runBytesMax: bytesMax) }
+    }
 
     /// What was popped has been written.
     ///
@@ -234,7 +243,7 @@ extension WebSocketConnection {
         let (next, waiters) = self.state.withLock { state in
             state.outbound.completed()
             let waiters = state.outbound.hasRoom ? state.takeRoomWaiters() : []
-            return (state.outbound.pop(), waiters)
+            return (state.outbound.pop(runBytesMax: WebSocketConfiguration.batchBytesMax), waiters)
         }
         for waiter in waiters { waiter.resume(returning: true) }
         return next

@@ -36,9 +36,10 @@ extension WebSocketHandler {
         var next = first
         var bytes = 0
         while let item = next {
-            bytes += item.message.readableBytes
+            bytes += item.bytes
             self.add(item, behind: &copied, context)
-            next = bytes < WebSocketConfiguration.batchBytesMax ? self.connection.pop() : nil
+            let rest = WebSocketConfiguration.batchBytesMax - bytes
+            next = rest > 0 ? self.connection.pop(bytesMax: rest) : nil
         }
         self.hand(&copied, to: context)
         self.isBatchInFlight = true
@@ -60,8 +61,19 @@ extension WebSocketHandler {
             context.write(self.wrapOutboundOut(frame), promise: nil)
             return
         }
+        if isServer, case .run(let run) = item {
+            self.hand(&copied, to: context)
+            context.write(self.wrapOutboundOut(run.buffer), promise: nil)
+            return
+        }
         let opcode: FrameOpcode = if case .text = item { .text } else { .binary }
-        let payload = item.message
+        guard let payload = item.message else {
+            // A run has the headers of a server's frames.
+            if case .run(var run) = item {
+                while let message = run.popFirst() { copied.writeFrame(.binary, payload: message, mask: .random()) }
+            }
+            return
+        }
         if !isServer || payload.readableBytes <= WebSocketConfiguration.copiedPayloadBytesMax {
             copied.writeFrame(opcode, payload: payload, mask: isServer ? nil : MaskingKey.random())
         } else {

@@ -1,4 +1,3 @@
-import NIOCore
 import SyncProtocol
 import SyncStorage
 
@@ -19,7 +18,7 @@ func pull(_ params: PullParams, _ context: RPCContext) async throws(RequestFailu
     return .ok
 }
 
-/// The chunks of one `pull`.
+/// The answer to one `pull`.
 private struct PullStream {
     let context: RPCContext
     /// Over all spaces.
@@ -62,45 +61,14 @@ private struct PullStream {
             PullBegin(
                 space: space, prev: entry.since, cursor: meta.cursor, keyGeneration: meta.keyGeneration,
                 rewrapEpoch: meta.rewrapEpoch))
+        let chunks = PullChunks(requestID: self.context.requestID, space: space)
         var count: Int64 = 0
-        while let page = try await snapshot.nextPage() {
-            var records = 0
-            for item in page {
-                try await self.send(item, of: space)
-                if case .record = item { records += 1 }
-            }
-            count += Int64(page.count)
-            self.context.services.metrics.pulled(records: records)
+        while let page = try await snapshot.nextPage({ ChunkPage(chunks, space: space) }) {
+            for part in page.parts { try await self.chunks.send(part) }
+            count += page.entries
+            self.context.services.metrics.pulled(records: page.records)
         }
         try await self.chunks.send(
             .pullCommit, PullCommit(space: space, prev: entry.since, cursor: meta.cursor, count: count))
-    }
-
-    private mutating func send(_ item: PullEntry, of space: String) async throws(RequestFailure) {
-        switch item {
-        case .record(let record):
-            try await self.chunks.send(
-                .pullRecord,
-                RecordEntry(
-                    space: space, id: record.id, blob: record.blob, cursor: record.cursor, dek: record.wrappedDEK,
-                    deleted: record.deleted))
-        case .member(let member):
-            let previousHash = member.previousHash.readableBytes == 0 ? nil : member.previousHash
-            try await self.chunks.send(
-                .pullMembership,
-                PullMembership(
-                    space: space, cursor: member.cursor,
-                    entries: [
-                        .init(
-                            chainSequence: member.chainSequence, previousHash: previousHash,
-                            entryHash: member.entryHash, payload: member.payload)
-                    ]))
-        case .file(let file):
-            try await self.chunks.send(
-                .pullFile,
-                PullFile(
-                    space: space, id: file.id, recordID: file.recordID, size: file.size, dek: file.wrappedDEK,
-                    cursor: file.cursor, deleted: file.deleted))
-        }
     }
 }
