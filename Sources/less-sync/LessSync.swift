@@ -7,7 +7,10 @@ struct LessSync: AsyncParsableCommand {
         commandName: "less-sync",
         abstract: "A sync server for local-first apps with end-to-end encrypted data.",
         version: Version.current,
-        subcommands: [Serve.self, Dev.self, DemoSubcommand.self, BenchSubcommand.self, Migrate.self, HealthCheck.self])
+        subcommands: [
+            Serve.self, Dev.self, DemoSubcommand.self, BenchSubcommand.self, Migrate.self, Config.self,
+            HealthCheck.self,
+        ])
 }
 
 struct Serve: AsyncParsableCommand {

@@ -1,12 +1,16 @@
 /// What a configured URL must look like. The rest of it is the business of whoever serves it.
 enum AbsoluteURL {
-    /// Why `text` is not an absolute http(s) URL with a host, or `nil` when it is one.
-    static func problem(of text: String) -> String? {
+    /// Why `text` is not an absolute URL with a host, or `nil` when it is one.
+    ///
+    /// - Parameter schemes: the two that are allowed, in lower case.
+    static func problem(of text: String, schemes: [String] = ["http", "https"]) -> String? {
         guard let colon = text.firstIndex(of: ":"), text[colon...].hasPrefix("://"), Self.isScheme(text[..<colon])
         else {
             return "not an absolute URL"
         }
-        guard ["http", "https"].contains(text[..<colon].lowercased()) else { return "must use http or https" }
+        guard schemes.contains(text[..<colon].lowercased()) else {
+            return "must use \(schemes.joined(separator: " or "))"
+        }
         guard text.utf8.allSatisfy({ 0x21...0x7e ~= $0 }) else { return "not visible ASCII" }
         let authority = text[text.index(colon, offsetBy: 3)...].prefix { !"/?#".contains($0) }
         let hostAndPort = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? ""

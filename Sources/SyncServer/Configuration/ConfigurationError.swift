@@ -15,6 +15,11 @@ package struct ConfigurationError: Error, Hashable, Sendable, CustomStringConver
 
     /// `text` in quotation marks on one line, whatever it holds.
     static func quoted(_ text: String) -> String { String(reflecting: text) }
+
+    /// `text` as it is if it is printable ASCII, otherwise quoted.
+    static func oneLine(_ text: String) -> String {
+        text.utf8.allSatisfy { 0x20...0x7e ~= $0 } ? text : Self.quoted(text)
+    }
 }
 
 /// All wrong variables, in the order of the table.

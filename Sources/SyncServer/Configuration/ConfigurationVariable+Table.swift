@@ -2,21 +2,26 @@ import Logging
 import SyncAuth
 
 extension ConfigurationVariable {
-    /// Every setting that this version reads, in the order of docs/contract/operations.md §2.
-    package static let all: [ConfigurationVariable] = core + files + limits + operation
+    /// Every setting, in the order in which errors are reported.
+    package static let all: [ConfigurationVariable] = core + files + limits + operation + discovery + federation
 
-    private static let core: [ConfigurationVariable] = [
+    static let core: [ConfigurationVariable] = [
         ConfigurationVariable(
             "LISTEN_ADDR", default: "0.0.0.0:5379", valueName: "ADDRESS",
             help: "IP address and port to listen on, […]:port for IPv6, :port for all interfaces",
             sets: \.listenAddress, parse: Self.listenAddress),
         ConfigurationVariable(
             "DATABASE_URL", default: "sqlite:./data/less-sync.db", valueName: "URL",
-            help: "postgres://… or postgresql://…, or sqlite:path", isSecret: true,
+            help: "postgres://… or postgresql://… as libpq takes it, or sqlite:path",
+            note: "The parent directory of a SQLite file is created. `sqlite::memory:` is gone with the process",
+            isSecret: true,
             sets: \.database, parse: Self.database),
         ConfigurationVariable(
             "TRUSTED_ISSUERS", valueName: "LIST",
             help: "Issuers whose tokens are accepted, separated by white space, each issuer or issuer=jwks_url",
+            note:
+                "Both are absolute http(s) URLs. Without a key set URL it is the issuer plus `/.well-known/jwks.json`. "
+                + "Slashes at the end of an issuer do not count",
             sets: \.trustedIssuers, parse: Self.trustedIssuers),
         ConfigurationVariable(
             "AUDIENCES", default: "", valueName: "LIST",
@@ -24,19 +29,24 @@ extension ConfigurationVariable {
             sets: \.audiences, parse: Self.audiences),
         ConfigurationVariable(
             "IDENTITY_HASH_KEY", valueName: "HEX",
-            help: "32 bytes in hexadecimal; without it application rate limits are off", isSecret: true,
+            help: "32 bytes in hexadecimal; without it application rate limits are off",
+            note:
+                "It keys the hash under which a user's actions are counted, so that the table does not tell who they were; "
+                + "another key starts the counts anew", isSecret: true,
             sets: \.identityHashKey, parse: Self.identityHashKey),
     ]
 
-    private static let limits: [ConfigurationVariable] = [
+    static let limits: [ConfigurationVariable] = [
         .integer(
             "MAX_RECORD_BLOB_SIZE", default: 5_242_880, in: 1...Int.max, wrong: "must be a positive integer",
-            help: "Bytes of one record blob", sets: \.recordBlobBytesMax),
+            help: "Bytes of one record blob", note: "What arrives over a WebSocket is bounded by its 4 MiB anyway",
+            sets: \.recordBlobBytesMax),
         .integer(
             "MAX_FILE_SIZE", default: 104_857_600, in: 1...Int.max, wrong: "must be a positive integer",
             help: "Bytes of one file", sets: \.fileBytesMax),
         .integer(
             "DATABASE_POOL_SIZE", default: 10, in: 3...10_000, help: "PostgreSQL connections or SQLite readers",
+            note: "Pulls hold at most all but two. On PostgreSQL one more connection listens to other servers",
             sets: \.databasePoolSize),
         .choice(
             "SQLITE_SYNCHRONOUS", default: SQLiteSynchronous.full,
@@ -44,13 +54,16 @@ extension ConfigurationVariable {
             sets: \.sqliteSynchronous),
         .integer(
             "MAX_CONNECTIONS_PER_MAILBOX", default: 16, in: 1...1_000_000, help: "Connections of one mailbox",
+            note: "In practice those of one user and app",
             sets: \.connectionsPerMailboxMax),
         .integer(
             "MAX_CONNECTIONS", default: 20_000, in: 1...10_000_000, help: "Client sockets in all",
+            note: "More get 503 at the upgrade",
             sets: \.connectionsMax),
         .integer(
             "MAX_UNAUTHENTICATED_CONNECTIONS", default: 1_000, in: 1...10_000_000,
-            help: "Client sockets that have not authenticated yet", sets: \.unauthenticatedConnectionsMax),
+            help: "Client sockets that have not authenticated yet", note: "More get 503",
+            sets: \.unauthenticatedConnectionsMax),
         .integer(
             "RATE_LIMIT_INVITATIONS_PER_HOUR", default: 10, in: 0...1_000_000_000,
             help: "Invitations of one user; 0: unlimited; needs IDENTITY_HASH_KEY", sets: \.invitationsPerHour),
@@ -60,13 +73,21 @@ extension ConfigurationVariable {
             sets: \.membershipAppendsPerHour),
     ]
 
-    private static let operation: [ConfigurationVariable] = [
+    static let operation: [ConfigurationVariable] = [
         ConfigurationVariable(
             "SHUTDOWN_TIMEOUT_SECONDS", default: "30", valueName: "N", help: "Upper bound of a graceful shutdown",
             sets: \.shutdownTimeout, parse: Self.shutdownTimeout),
         .boolean(
             "MIGRATE_ON_START", default: true, help: "Bring the schema up to date before listening",
+            note: "`false`: refuse to start when it is not",
             sets: \.migratesOnStart),
+        ConfigurationVariable(
+            "METRICS_LISTEN_ADDR", valueName: "ADDRESS",
+            help: "IP address and port of /metrics, a listener of its own; unset: no metrics",
+            note: "Whoever reaches it reads them, so keep it off the internet",
+            sets: \.metricsAddress, parse: Self.metricsAddress),
+        .boolean(
+            "HEALTH_DETAILS", default: false, help: "Say more in /health, which is public", sets: \.hasHealthDetails),
         // Ahead of LOG_LEVEL, which wins.
         ConfigurationVariable(
             "RUST_LOG", valueName: "WORD", help: "Log level when LOG_LEVEL is unset", isHidden: true,
@@ -81,28 +102,27 @@ extension ConfigurationVariable {
             sets: \.isPerformanceMode),
         .boolean(
             "ENFORCE_TOKEN_EXPIRY", default: false, help: "Close sockets whose token has been expired for 60 s",
+            note: "Unless it was refreshed",
             sets: \.enforcesTokenExpiry),
     ]
-
-    /// Names of the contract that this version does not read. Setting one is worth a warning, because the operator expects
-    /// something of it.
-    static let unsupportedNames: Set<String> = [
-        "SPACE_SESSION_SECRET", "SYNC_ENDPOINT", "ACCOUNTS_ENDPOINT", "WEBFINGER_ENDPOINT", "DISCOVERY_JWKS_URI",
-        "METRICS_LISTEN_ADDR", "HEALTH_DETAILS",
-    ]
-
-    /// All federation variables are unsupported, whatever their names.
-    static let unsupportedPrefix = "FEDERATION_"
 }
 
 // MARK: - Parsers
 
 extension ConfigurationVariable {
     private static func listenAddress(_ text: String) throws(ConfigurationError) -> ListenAddress {
+        try Self.address(text, of: "LISTEN_ADDR")
+    }
+
+    /// Empty means unset.
+    private static func metricsAddress(_ text: String) throws(ConfigurationError) -> ListenAddress? {
+        text.isEmpty ? nil : try Self.address(text, of: "METRICS_LISTEN_ADDR")
+    }
+
+    private static func address(_ text: String, of name: String) throws(ConfigurationError) -> ListenAddress {
         guard let address = ListenAddress(text) else {
             throw ConfigurationError(
-                "LISTEN_ADDR",
-                "invalid LISTEN_ADDR \(ConfigurationError.quoted(text)): expected an IP address and a port")
+                name, "invalid \(name) \(ConfigurationError.quoted(text)): expected an IP address and a port")
         }
         return address
     }

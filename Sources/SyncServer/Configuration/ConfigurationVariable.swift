@@ -11,6 +11,8 @@ package struct ConfigurationVariable: Sendable {
     package let valueName: String?
     /// One sentence without a full stop.
     package let help: String
+    /// What the reference page says beyond `help`: sentences without the last full stop.
+    package let note: String?
     /// May be read from the file that `<name>_FILE` names, and is never repeated.
     package let isSecret: Bool
     /// Not in help texts and without a flag.
@@ -21,7 +23,7 @@ package struct ConfigurationVariable: Sendable {
     /// - Parameter parse: makes the value from the text, which is as given: not trimmed.
     init<Value>(
         _ name: String, aliases: [String] = [], default defaultText: String? = nil, valueName: String?, help: String,
-        isSecret: Bool = false, isHidden: Bool = false,
+        note: String? = nil, isSecret: Bool = false, isHidden: Bool = false,
         sets property: any WritableKeyPath<ServerConfiguration, Value> & Sendable,
         parse: @escaping @Sendable (String) throws(ConfigurationError) -> Value
     ) {
@@ -30,6 +32,7 @@ package struct ConfigurationVariable: Sendable {
         self.defaultText = defaultText
         self.valueName = valueName
         self.help = help
+        self.note = note
         self.isSecret = isSecret
         self.isHidden = isHidden
         self.apply = { text, configuration throws(ConfigurationError) in
@@ -54,10 +57,10 @@ extension ConfigurationVariable {
     /// - Parameter wrong: the message for anything but an integer in `range`; default: a sentence with the range.
     static func integer(
         _ name: String, default value: Int, in range: ClosedRange<Int>, wrong: String? = nil, help: String,
-        sets property: any WritableKeyPath<ServerConfiguration, Int> & Sendable
+        note: String? = nil, sets property: any WritableKeyPath<ServerConfiguration, Int> & Sendable
     ) -> ConfigurationVariable {
         ConfigurationVariable(
-            name, default: "\(value)", valueName: "N", help: help, sets: property,
+            name, default: "\(value)", valueName: "N", help: help, note: note, sets: property,
             parse: { text throws(ConfigurationError) in
                 guard let value = Int(text), range.contains(value) else {
                     throw ConfigurationError(
@@ -69,11 +72,11 @@ extension ConfigurationVariable {
     }
 
     static func boolean(
-        _ name: String, default value: Bool, help: String,
+        _ name: String, default value: Bool, help: String, note: String? = nil,
         sets property: any WritableKeyPath<ServerConfiguration, Bool> & Sendable
     ) -> ConfigurationVariable {
         ConfigurationVariable(
-            name, default: "\(value)", valueName: nil, help: help, sets: property,
+            name, default: "\(value)", valueName: nil, help: help, note: note, sets: property,
             parse: { text throws(ConfigurationError) in
                 switch text {
                 case "true", "1": return true
@@ -84,12 +87,12 @@ extension ConfigurationVariable {
     }
 
     static func choice<Value: RawRepresentable & CaseIterable & Sendable>(
-        _ name: String, default value: Value, help: String,
+        _ name: String, default value: Value, help: String, note: String? = nil,
         sets property: any WritableKeyPath<ServerConfiguration, Value> & Sendable
     ) -> ConfigurationVariable where Value.RawValue == String {
         let words = Value.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
         return ConfigurationVariable(
-            name, default: value.rawValue, valueName: "WORD", help: help, sets: property,
+            name, default: value.rawValue, valueName: "WORD", help: help, note: note, sets: property,
             parse: { text throws(ConfigurationError) in
                 guard let value = Value(rawValue: text) else {
                     throw ConfigurationError(

@@ -22,15 +22,16 @@ extension ServerConfiguration {
         var errors: [ConfigurationError] = []
         for variable in ConfigurationVariable.all {
             do {
-                guard let text = try Self.text(of: variable, environment, flags, readFile) else { continue }
-                try variable.set(text, in: &configuration)
+                guard let given = try Self.given(variable, environment, flags, readFile) else { continue }
+                try variable.set(given.text, in: &configuration)
             } catch {
                 errors.append(error)
             }
         }
         errors += configuration.problems(in: profile, besides: errors)
         guard errors.isEmpty else { throw ConfigurationErrors(errors: errors) }
-        configuration.warnings = configuration.findWarnings(environment, profile)
+        configuration.federation.addDomainsOfKeys()
+        configuration.warnings = configuration.findWarnings(profile)
         return configuration
     }
 
@@ -48,8 +49,8 @@ extension ServerConfiguration {
         for variable in ConfigurationVariable.all
         where variable.name == "DATABASE_URL" || withFiles && variable.name.hasPrefix("FILE_") {
             do {
-                guard let text = try Self.text(of: variable, environment, flags, readFile) else { continue }
-                try variable.set(text, in: &configuration)
+                guard let given = try Self.given(variable, environment, flags, readFile) else { continue }
+                try variable.set(given.text, in: &configuration)
             } catch {
                 errors.append(error)
             }
@@ -63,20 +64,35 @@ extension ServerConfiguration {
         return configuration
     }
 
-    /// The text that was given for `variable`, or `nil`. Set and empty counts as given.
-    private static func text(
-        of variable: ConfigurationVariable, _ environment: [String: String], _ flags: [String: String],
+    /// What somebody set, and where.
+    struct Given: Equatable {
+        var text: String
+        var source: Source
+    }
+
+    enum Source: Equatable {
+        case flag(String)
+        case environment(String)
+        case file(path: String)
+    }
+
+    /// What was given for `variable`, or `nil`. Set and empty counts as given.
+    static func given(
+        _ variable: ConfigurationVariable, _ environment: [String: String], _ flags: [String: String],
         _ readFile: (String) throws -> String
-    ) throws(ConfigurationError) -> String? {
-        if let text = flags[variable.name] { return text }
-        let text = ([variable.name] + variable.aliases).lazy.compactMap { environment[$0] }.first
-        guard let fileVariable = variable.fileName, let path = environment[fileVariable] else { return text }
-        guard text == nil else {
+    ) throws(ConfigurationError) -> Given? {
+        if let text = flags[variable.name] { return Given(text: text, source: .flag(variable.flag)) }
+        let given = ([variable.name] + variable.aliases).lazy.compactMap { name in
+            environment[name].map { Given(text: $0, source: .environment(name)) }
+        }.first
+        guard let fileVariable = variable.fileName, let path = environment[fileVariable] else { return given }
+        guard given == nil else {
             throw ConfigurationError(fileVariable, "\(variable.name) and \(fileVariable) are both set")
         }
         do {
             let content = try readFile(path)
-            return content.last?.isNewline == true ? String(content.dropLast()) : content
+            let text = content.last?.isNewline == true ? String(content.dropLast()) : content
+            return Given(text: text, source: .file(path: path))
         } catch {
             throw ConfigurationError(
                 fileVariable, "\(fileVariable): cannot read \(ConfigurationError.quoted(path))")
@@ -99,21 +115,27 @@ extension ServerConfiguration {
                         "LISTEN_ADDR", "invalid LISTEN_ADDR \"\(self.listenAddress)\": dev listens on loopback only"))
             }
         }
+        if let stranger = self.federation.keyOfNoTrustedDomain {
+            problems.append(
+                ConfigurationError(
+                    "FEDERATION_TRUSTED_KEYS",
+                    "FEDERATION_TRUSTED_KEYS domain \"\(stranger.domain)\" is not listed in FEDERATION_TRUSTED_DOMAINS")
+            )
+        }
         return (problems + self.fileStorageProblems).filter(isUnderstood)
     }
 
-    private func findWarnings(_ environment: [String: String], _ profile: Profile) -> [String] {
+    private func findWarnings(_ profile: Profile) -> [String] {
         var warnings: [String] = []
         if self.identityHashKey == nil, profile == .serve {
             warnings.append("IDENTITY_HASH_KEY is not set: application rate limits are off")
         }
         if self.isPerformanceMode { warnings.append("PERF_MODE is on: limits are lifted, not for production") }
-        let unsupported = environment.keys.filter { name in
-            ConfigurationVariable.unsupportedNames.contains(name)
-                || name.hasPrefix(ConfigurationVariable.unsupportedPrefix)
+        if self.federation.isWanted {
+            warnings.append(
+                "federation is configured, but this version does not federate: other servers cannot connect")
         }
         return warnings
-            + unsupported.sorted().map { "\($0) is set, but not supported by this version yet: it has no effect" }
     }
 }
 

@@ -51,6 +51,15 @@ package struct ServerConfiguration: Hashable, Sendable {
     /// `ENFORCE_TOKEN_EXPIRY`: closes sockets whose token has been expired for 60 s.
     package var enforcesTokenExpiry = false
 
+    /// `METRICS_LISTEN_ADDR`; without it there are no metrics.
+    package var metricsAddress: ListenAddress?
+    /// `HEALTH_DETAILS`: what `/health` says besides its status (docs/contract/http.md §4).
+    package var hasHealthDetails = false
+    /// `SYNC_ENDPOINT` and what belongs to it.
+    package var discovery = DiscoverySettings()
+    /// `FEDERATION_…`.
+    package var federation = FederationSettings()
+
     /// Constant sentences for the log, about settings that are allowed but probably not meant.
     package var warnings: [String] = []
 

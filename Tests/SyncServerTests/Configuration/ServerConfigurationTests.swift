@@ -301,22 +301,23 @@ struct ServerConfigurationTests {
         #expect(try self.read(["LISTEN_ADDR_FILE": "/no"]).listenAddress.port == 5379)
     }
 
-    @Test("Variables of later versions are named in a warning")
+    @Test("Settings that are probably not meant are worth a warning")
     func warnings() throws {
         let key = String(repeating: "00", count: 32)
-        let configuration = try self.read([
-            "FEDERATION_TRUSTED_KEYS": "x", "FEDERATION_FST_SECRET": "s", "METRICS_LISTEN_ADDR": ":9",
-            "PERF_MODE": "true",
-            "IDENTITY_HASH_KEY": key,
-        ])
-        #expect(
-            configuration.warnings == [
-                "PERF_MODE is on: limits are lifted, not for production",
-                "FEDERATION_FST_SECRET is set, but not supported by this version yet: it has no effect",
-                "FEDERATION_TRUSTED_KEYS is set, but not supported by this version yet: it has no effect",
-                "METRICS_LISTEN_ADDR is set, but not supported by this version yet: it has no effect",
-            ])
+        let configuration = try self.read(["PERF_MODE": "true", "IDENTITY_HASH_KEY": key])
+        #expect(configuration.warnings == ["PERF_MODE is on: limits are lifted, not for production"])
         #expect(try self.read(["IDENTITY_HASH_KEY": key]).warnings.isEmpty)
+    }
+
+    @Test("Metrics have an address of their own, or none")
+    func metricsAddress() throws {
+        #expect(try self.read([:]).metricsAddress == nil)
+        #expect(try self.read(["METRICS_LISTEN_ADDR": ""]).metricsAddress == nil)
+        #expect(try self.read(["METRICS_LISTEN_ADDR": "127.0.0.1:9464"]).metricsAddress?.port == 9_464)
+        #expect(
+            self.errors(["METRICS_LISTEN_ADDR": "9464"]) == [
+                #"Error: invalid METRICS_LISTEN_ADDR "9464": expected an IP address and a port"#
+            ])
     }
 
     @Test("dev needs no issuer and listens on loopback only")
