@@ -47,7 +47,8 @@ package struct Server: Sendable {
     /// Opens the database and prepares the rest. Nothing listens yet.
     ///
     /// - Parameter onListening: called once, with the address that was bound.
-    /// - Throws: `StorageError` of opening the database; `BlobError` of opening the file storage.
+    /// - Throws: `StorageError` of opening the database; `BlobError` of opening the file storage; `FederationKeyError` for a
+    ///   stored key that cannot be one.
     package static func open(
         _ configuration: ServerConfiguration, _ parts: Parts, logger: Logger,
         onListening: @escaping @Sendable (ListenAddress) async -> Void = { _ in }
@@ -55,8 +56,10 @@ package struct Server: Sendable {
         for warning in configuration.warnings { logger.warning("\(warning)") }
         let database = try await OpenedStorage.open(configuration, logger: logger)
         let files: OpenedFileStorage?
+        let keySet: PublishedKeySet
         do {
             files = if let given = parts.files { given } else { try await OpenedFileStorage.open(configuration) }
+            keySet = try await PublishedKeySet.load(from: database.storage)
         } catch {
             await database.storage.close()
             throw error
@@ -68,7 +71,9 @@ package struct Server: Sendable {
             logger: logger)
         let http = HTTPApplication(
             configuration: parts.http, tokens: tokens,
-            extraRoutes: parts.devIssuer.map(DevRoutes.all) ?? [],
+            extraRoutes: [keySet.route]
+                + DiscoveryDocument.routes(configuration, issuers: configuration.trustedIssuers.map(\.issuer))
+                + (parts.devIssuer.map(DevRoutes.all) ?? []),
             logger: logger,
             ping: { try await database.storage.ping() },
             onListening: onListening,
@@ -88,6 +93,8 @@ package struct Server: Sendable {
                 PeriodicJob.removesUnfinishedFiles(
                     from: files, parts.purgeIntervals, clock: ContinuousClock(), now: { Date() }, logger: logger))
         }
+        services.append(
+            PeriodicJob.refreshes(keySet, from: database.storage, clock: ContinuousClock(), logger: logger))
         services.append(EngineService(engine: engine))
         services.append(
             ClientService(

@@ -28,6 +28,23 @@ package struct OpenedStorage: Sendable {
     }
 }
 
+extension OpenedStorage {
+    /// For a tool that writes a row: few connections, no migration, and a server may have the database open.
+    package static func openBesideServer(
+        _ configuration: ServerConfiguration, logger: Logger
+    ) async throws(StorageError) -> any Storage {
+        var configuration = configuration
+        configuration.migratesOnStart = false
+        configuration.databasePoolSize = 3
+        guard case .postgres = configuration.database else {
+            var sqlite = SQLiteConfiguration(configuration)
+            sqlite.isExclusive = false
+            return try await SQLiteStorage.open(sqlite, logger: logger)
+        }
+        return try await self.open(configuration, logger: logger).storage
+    }
+}
+
 /// A version of the schema, as `less-sync migrate` shows it.
 package struct SchemaVersion: Hashable, Sendable {
     package let number: Int
@@ -38,6 +55,9 @@ package struct SchemaVersion: Hashable, Sendable {
 
 /// The schema of the database that `DATABASE_URL` names (docs/contract/operations.md §7).
 package struct DatabaseSchema: Sendable {
+    /// The version that this program needs, the same in both databases.
+    package static let latestVersion = PostgresMigrator.latestVersion
+
     private let configuration: ServerConfiguration
     private let logger: Logger
 
@@ -56,6 +76,21 @@ package struct DatabaseSchema: Sendable {
         return try await self.withMigrator(url) { migrator throws(StorageError) in
             let applied = try await migrator.migrate()
             return try await migrator.status().filter { applied.contains($0.version) }.map { SchemaVersion($0) }
+        }
+    }
+
+    /// Undoes the latest `count` versions, latest first, with what they hold. SQLite undoes all or nothing.
+    ///
+    /// - Returns: What was undone.
+    package func down(_ count: Int) async throws(StorageError) -> [SchemaVersion] {
+        guard case .postgres(let url) = self.configuration.database else {
+            return try await SQLiteMigrator.down(count, SQLiteConfiguration(self.configuration))
+                .map { SchemaVersion($0) }
+        }
+        return try await self.withMigrator(url) { migrator throws(StorageError) in
+            let steps = try await migrator.status()
+            let undone = try await migrator.down(count)
+            return undone.compactMap { version in steps.first { $0.version == version } }.map { SchemaVersion($0) }
         }
     }
 

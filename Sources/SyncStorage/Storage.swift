@@ -51,7 +51,7 @@ package protocol RecordStore: Sendable {
 /// Everything that a backend offers, through one value.
 package protocol Storage:
     SpaceStore, RecordStore, MembershipStore, InvitationStore, RevocationStore, RateLimitStore, EpochStore, DEKStore,
-    FileStore, FileDeletionStore
+    FileStore, FileDeletionStore, FederationKeyStore
 {
     /// One round trip to the database.
     func ping() async throws(StorageError)

@@ -4,6 +4,7 @@ package enum StorageError: Error, Hashable, Sendable {
     case spaceExists
     case fileNotFound
     case invitationNotFound
+    case federationKeyNotFound
     /// The membership log is not at the expected version.
     case versionConflict
     /// The entry does not continue the membership log.
@@ -38,6 +39,7 @@ extension StorageError: CustomStringConvertible {
         case .spaceExists: "space already exists"
         case .fileNotFound: "file not found"
         case .invitationNotFound: "invitation not found"
+        case .federationKeyNotFound: "federation key not found"
         case .versionConflict: "metadata version conflict"
         case .hashChainBroken: "hash chain broken"
         case .keyGenerationStale: "key generation stale"

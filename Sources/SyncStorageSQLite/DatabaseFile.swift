@@ -14,12 +14,21 @@ final class DatabaseFile: Sendable {
     /// Creates the directory and an empty file where there is none, readable by this user alone, and takes the lock
     /// `<path>.lock`. Blocks.
     ///
-    /// - Parameter path: `nil` for a temporary directory.
-    init(path: String?) throws(StorageError) {
+    /// - Parameters:
+    ///   - path: `nil` for a temporary directory.
+    ///   - isExclusive: If not, no lock is taken, and a database at `path` must exist.
+    init(path: String?, isExclusive: Bool = true) throws(StorageError) {
         if let path {
             guard !path.isEmpty else { throw .database(detail: "the path of the SQLite database is empty") }
             self.path = path
             self.temporaryDirectory = nil
+            guard isExclusive else {
+                guard access(path, F_OK) == 0 else {
+                    throw .database(detail: "there is no SQLite database \(path)")
+                }
+                self.lock = Mutex(nil)
+                return
+            }
             try createDirectory(of: path)
         } else {
             let directory = FileManager.default.temporaryDirectory.path + "/less-sync-" + UUID().uuidString
@@ -48,6 +57,8 @@ final class DatabaseFile: Sendable {
             return descriptor
         }
         guard let descriptor else { return }
+        // Closing is not enough while a child process, forked and not yet at its exec, has a copy of the descriptor.
+        flock(descriptor, LOCK_UN)
         Glibc.close(descriptor)
         if let temporaryDirectory = self.temporaryDirectory {
             try? FileManager.default.removeItem(atPath: temporaryDirectory)

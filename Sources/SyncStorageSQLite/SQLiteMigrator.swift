@@ -26,6 +26,32 @@ package enum SQLiteMigrator {
         }
     }
 
+    /// Empties the database; there is no version between the first and none to go back to.
+    ///
+    /// - Parameter count: At least the number of versions applied.
+    /// - Returns: What was undone, the latest first.
+    /// - Throws: `.migration` for a smaller count, with nothing changed.
+    package static func down(
+        _ count: Int, _ configuration: SQLiteConfiguration
+    ) async throws(StorageError) -> [Version] {
+        try await self.withDatabase(configuration) { db in
+            let applied = try self.versions(db).filter { $0.appliedAt != nil }
+            guard count >= applied.count else {
+                throw StorageError.migration(
+                    detail: "SQLite can only undo all \(applied.count) versions at once, and everything with them")
+            }
+            // Tables that refer to each other go in any order.
+            try db.execute(sql: "PRAGMA foreign_keys = OFF")
+            try db.inTransaction(.immediate) {
+                let tables = try String.fetchAll(
+                    db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+                for table in tables { try db.execute(sql: "DROP TABLE \(table.quotedDatabaseIdentifier)") }
+                return .commit
+            }
+            return applied.reversed()
+        }
+    }
+
     /// Every version that this program knows, in order.
     package static func status(_ configuration: SQLiteConfiguration) async throws(StorageError) -> [Version] {
         try await self.withDatabase(configuration) { db in try self.versions(db) }
@@ -79,7 +105,8 @@ package enum SQLiteMigrator {
     /// - Throws: `.migration` unless the database is empty or at a version of ours.
     static func appliedVersion(_ db: Database) throws -> Int {
         guard try db.tableExists("less_sync_migrations") else {
-            guard try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema") == 0 else {
+            guard try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'") == 0
+            else {
                 throw StorageError.migration(detail: "the file has tables, but not those of less-sync")
             }
             return 0

@@ -29,7 +29,7 @@ package final class SQLiteStorage: Storage {
             guard sqlite3_libversion_number() >= 3_035_000 else {
                 throw StorageError.database(detail: "SQLite 3.35 or later is needed")
             }
-            let file = try DatabaseFile(path: configuration.path)
+            let file = try DatabaseFile(path: configuration.path, isExclusive: configuration.isExclusive)
             let writer = try DatabaseQueue.writer(at: file.path, configuration)
             try writer.inDatabase { db in
                 let version = try SQLiteMigrator.appliedVersion(db)

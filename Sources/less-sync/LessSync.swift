@@ -9,7 +9,7 @@ struct LessSync: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             Serve.self, Dev.self, DemoSubcommand.self, BenchSubcommand.self, Migrate.self, Config.self,
-            HealthCheck.self,
+            FederationKeygen.self, HealthCheck.self,
         ])
 }
 
@@ -35,6 +35,16 @@ struct Dev: AsyncParsableCommand {
     func run() async throws {
         try finish(with: await ServeCommand(.dev).run(self.flags))
     }
+}
+
+struct FederationKeygen: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "federation-keygen", abstract: "Make, promote and retire the keys that sign for this server.")
+
+    @Argument(parsing: .captureForPassthrough, help: "See less-sync federation-keygen --help.")
+    var flags: [String] = []
+
+    func run() async throws { try finish(with: await FederationKeygenCommand().run(self.flags)) }
 }
 
 struct HealthCheck: AsyncParsableCommand {

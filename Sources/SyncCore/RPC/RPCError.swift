@@ -27,7 +27,7 @@ extension RPCError {
         switch error {
         case .spaceNotFound: self.init(.notFound, "space not found", cause: error)
         case .spaceExists: self.init(.conflict, "space already exists", cause: error)
-        case .invitationNotFound: self.init(.notFound, "not found", cause: error)
+        case .invitationNotFound, .federationKeyNotFound: self.init(.notFound, "not found", cause: error)
         case .versionConflict, .hashChainBroken: self.init(.conflict, "conflict", cause: error)
         case .fileNotFound: self.init(.notFound, error.description, cause: error)
         case .epochConflict: self.init(.conflict, "conflict", cause: error)

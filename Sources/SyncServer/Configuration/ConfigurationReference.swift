@@ -9,6 +9,9 @@ enum ConfigurationReference {
     private static let sections = [
         Section(title: "Who and where", variables: ConfigurationVariable.core),
         Section(
+            title: "Files", variables: ConfigurationVariable.files,
+            note: "The four `FILE_S3_…` without a default are required for `s3`. How to run either: [operations.md](operations.md#files)."),
+        Section(
             title: "Limits", variables: ConfigurationVariable.limits,
             note: """
                 The two rate limits count only what succeeded.

@@ -13,12 +13,6 @@ enum PublicRoutes {
                 guard await health.check() else { return self.unhealthy("database unavailable") }
                 return .json(text: #"{"status":"healthy"}"#)
             },
-            // No federation keys exist in this version; the empty set is public all the same (§5).
-            HTTPRoute([.get, .head], "/.well-known/jwks.json", isPublic: true) { _, _ in
-                var response = Response.json(text: #"{"keys":[]}"#)
-                response.headers[.cacheControl] = "public, max-age=3600, stale-while-revalidate=86400"
-                return response
-            },
             self.webSocket(self.webSocketPath),
             self.webSocket(self.federationWebSocketPath),
         ]

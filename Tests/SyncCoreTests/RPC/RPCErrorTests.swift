@@ -11,7 +11,7 @@ struct RPCErrorTests {
         arguments: [
             (StorageError.spaceNotFound, RPCErrorCode.notFound, "space not found"),
             (.spaceExists, .conflict, "space already exists"),
-            (.invitationNotFound, .notFound, "not found"),
+            (.invitationNotFound, .notFound, "not found"), (.federationKeyNotFound, .notFound, "not found"),
             (.versionConflict, .conflict, "conflict"),
             (.hashChainBroken, .conflict, "conflict"),
             (.fileNotFound, .notFound, "file not found"),

@@ -171,6 +171,26 @@ final class HookedStorage: Storage {
         try await self.storage.postponeFileDeletion(deletion, by: delay)
     }
 
+    func addFederationKey(_ key: FederationKeyPair) async throws(StorageError) -> Bool {
+        try await self.storage.addFederationKey(key)
+    }
+
+    func promoteFederationKey(_ id: String) async throws(StorageError) {
+        try await self.storage.promoteFederationKey(id)
+    }
+
+    func deactivateFederationKey(_ id: String) async throws(StorageError) {
+        try await self.storage.deactivateFederationKey(id)
+    }
+
+    func federationSigningKey() async throws(StorageError) -> FederationKeyPair? {
+        try await self.storage.federationSigningKey()
+    }
+
+    func federationPublicKeys() async throws(StorageError) -> [FederationPublicKey] {
+        try await self.storage.federationPublicKeys()
+    }
+
     func ping() async throws(StorageError) { try await self.storage.ping() }
 
     var statistics: StorageStatistics { self.storage.statistics }

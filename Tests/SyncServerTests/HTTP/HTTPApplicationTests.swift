@@ -187,7 +187,7 @@ struct HTTPApplicationTests {
 
     @Test("HF1: the key set is public and empty")
     func keySet() async throws {
-        try await HTTPTestServer().run { server in
+        try await HTTPTestServer(extraRoutes: [PublishedKeySet().route]).run { server in
             let response = try await server.request("GET", "/.well-known/jwks.json")
             #expect(response.status == 200)
             #expect(response.body == #"{"keys":[]}"#)
