@@ -10,7 +10,9 @@ enum ConfigurationReference {
         Section(title: "Who and where", variables: ConfigurationVariable.core),
         Section(
             title: "Files", variables: ConfigurationVariable.files,
-            note: "The four `FILE_S3_…` without a default are required for `s3`. How to run either: [operations.md](operations.md#files)."),
+            note:
+                "The four `FILE_S3_…` without a default are required for `s3`. How to run either: [operations.md](operations.md#files)."
+        ),
         Section(
             title: "Limits", variables: ConfigurationVariable.limits,
             note: """
