@@ -22,6 +22,7 @@ package final class SyncEngine: Sendable {
     ///   - metrics: Where the metrics of docs/contract/operations.md §12 go.
     ///   - randomness: What is drawn while the engine runs.
     ///   - unixTime: Seconds since 1970, for what expires: delegations, tokens, `EngineConfiguration.rateLimits`.
+    ///   - onFilesRemoved: Called after each commit that has queued objects of files for deletion. Must not block.
     package init(
         configuration: EngineConfiguration,
         storage: any Storage,
@@ -30,7 +31,8 @@ package final class SyncEngine: Sendable {
         logger: Logger,
         metrics: any MetricsFactory = MetricsSystem.factory,
         randomness: EngineRandomness = EngineRandomness(),
-        unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
+        unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 },
+        onFilesRemoved: @escaping @Sendable () -> Void = {}
     ) {
         let metrics = CoreMetrics(factory: metrics)
         let revocations = RevocationLog()
@@ -52,7 +54,8 @@ package final class SyncEngine: Sendable {
             authorities: authorities,
             spaces: SpaceService(
                 storage: storage, broker: broker, relay: relay, authorities: authorities,
-                pushLimits: PushLimits(recordBlobBytesMax: configuration.recordBlobBytesMax), metrics: metrics),
+                pushLimits: PushLimits(recordBlobBytesMax: configuration.recordBlobBytesMax), metrics: metrics,
+                onFilesRemoved: onFilesRemoved),
             broker: broker,
             presence: presence,
             mailboxes: storage,

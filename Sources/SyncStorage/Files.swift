@@ -38,20 +38,15 @@ package struct FileMetadata: Hashable, Sendable {
     }
 }
 
-/// An object that is to be deleted from the blob store, because the row of its file is gone.
-package struct FileDeletion: Hashable, Sendable {
-    /// Of the entry in the queue. One file may have several.
-    package var number: Int64
-    package var space: SpaceID
-    package var file: FileID
-    /// How often it was put off.
-    package var attempts: Int32
+/// A recorded file among those of all spaces.
+package struct RecordedFile: Hashable, Sendable {
+    package var key: FileKey
+    /// Bytes of the stored object.
+    package var size: Int64
 
-    package init(number: Int64, space: SpaceID, file: FileID, attempts: Int32) {
-        self.number = number
-        self.space = space
-        self.file = file
-        self.attempts = attempts
+    package init(key: FileKey, size: Int64) {
+        self.key = key
+        self.size = size
     }
 }
 
@@ -78,6 +73,16 @@ package protocol FileStore: Sendable {
     /// without touching the database.
     func deleteFiles(of records: [RecordID], in space: SpaceID) async throws(StorageError) -> [FileID]
 
+    /// Recorded files of all spaces in ascending order of their keys: the next ones behind `key`, the first ones for `nil`.
+    /// None are the end. For the comparison with what is stored.
+    func files(after key: FileKey?, limit: Int) async throws(StorageError) -> [RecordedFile]
+
+    /// Removes the row of one file whose object is lost, so that it can be uploaded again; the cursor stays. The caller holds
+    /// the lock of the file.
+    ///
+    /// - Returns: Whether there was a row.
+    func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool
+
     /// Runs `body` while nobody else, in this process or another one on the database, runs one for this file. Held from the
     /// publishing of an object to `recordFile`, and for the deletion of an object (§6.5).
     ///
@@ -86,22 +91,6 @@ package protocol FileStore: Sendable {
     func withFileLock<Result: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
     ) async throws -> Result
-}
-
-/// Objects that wait to be deleted (Δ-S7). Whatever removes the row of a file queues its object in the same transaction; the
-/// queue outlives the process and the space.
-///
-/// Whoever works on an entry holds the file's lock, looks whether there is a row again (a new upload), and else deletes the
-/// object; then it completes the entry.
-package protocol FileDeletionStore: Sendable {
-    /// Entries that are due, longest due first. Several servers may get the same.
-    func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion]
-
-    /// Removes an entry from the queue. One that is gone already is no failure.
-    func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError)
-
-    /// Makes an entry due after `delay` from now, and counts the attempt.
-    func postponeFileDeletion(_ deletion: FileDeletion, by delay: Duration) async throws(StorageError)
 }
 
 extension FileStore {

@@ -51,6 +51,27 @@ extension PostgresStorage {
         return (0..<rows.count).compactMap { rows.id($0, 0) }
     }
 
+    package func files(after key: FileKey?, limit: Int) async throws(StorageError) -> [RecordedFile] {
+        let rows = try await self.run(FileQuery.list(after: key, limit: limit))
+        var files: [RecordedFile] = []
+        for row in 0..<rows.count {
+            guard let space = rows.id(row, 0) as SpaceID?, let file = rows.id(row, 1) as FileID?,
+                let size = rows.integer(row, 2, as: Int64.self)
+            else { throw .database(detail: "unexpected types in files") }
+            files.append(RecordedFile(key: FileKey(space: space, file: file), size: size))
+        }
+        return files
+    }
+
+    package func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+        let rows = try await self.run(
+            PostgresStatement(
+                name: "remove_file",
+                sql: "DELETE FROM files WHERE space_id = $1::uuid AND id = $2::uuid AND NOT deleted RETURNING id",
+                parameters: [PostgresValue.id(space), PostgresValue.id(id)]))
+        return rows.count == 1
+    }
+
     package func withFileLock<Result: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
     ) async throws -> Result {
@@ -69,6 +90,19 @@ extension PostgresStatement {
 }
 
 private enum FileQuery {
+    static func list(after key: FileKey?, limit: Int) -> PostgresStatement {
+        let columns = "SELECT space_id, id, size FROM files WHERE NOT deleted"
+        guard let key else {
+            return PostgresStatement(
+                name: "first_files", sql: columns + " ORDER BY space_id, id LIMIT $1::int8",
+                parameters: [PostgresValue.int8(Int64(limit))])
+        }
+        return PostgresStatement(
+            name: "next_files",
+            sql: columns + " AND (space_id, id) > ($2::uuid, $3::uuid) ORDER BY space_id, id LIMIT $1::int8",
+            parameters: [PostgresValue.int8(Int64(limit)), PostgresValue.id(key.space), PostgresValue.id(key.file)])
+    }
+
     /// One row with the new cursor, or with null for a file that was recorded already; none for an unknown space.
     static func record(_ file: NewFile) -> PostgresStatement {
         PostgresStatement(
@@ -92,51 +126,5 @@ private enum FileQuery {
                 PostgresValue.id(file.space), PostgresValue.id(file.id), PostgresValue.int8(file.size),
                 file.wrappedDEK, PostgresValue.id(file.recordID),
             ])
-    }
-}
-
-// MARK: - Objects to delete
-
-extension PostgresStorage {
-    package func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion] {
-        let rows = try await self.run(
-            PostgresStatement(
-                name: "due_file_deletions",
-                sql: """
-                    SELECT id, space_id, file_id, attempts FROM file_deletions
-                    WHERE due_at <= now() ORDER BY due_at, id LIMIT $1::int8
-                    """,
-                parameters: [PostgresValue.int8(Int64(limit))]))
-        var deletions: [FileDeletion] = []
-        for row in 0..<rows.count {
-            guard let number = rows.integer(row, 0, as: Int64.self), let space = rows.id(row, 1) as SpaceID?,
-                let file = rows.id(row, 2) as FileID?, let attempts = rows.integer(row, 3, as: Int32.self)
-            else { throw .database(detail: "unexpected types in file_deletions") }
-            deletions.append(FileDeletion(number: number, space: space, file: file, attempts: attempts))
-        }
-        return deletions
-    }
-
-    package func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
-        _ = try await self.run(
-            PostgresStatement(
-                name: "complete_file_deletion", sql: "DELETE FROM file_deletions WHERE id = $1::int8",
-                parameters: [PostgresValue.int8(deletion.number)]))
-    }
-
-    package func postponeFileDeletion(
-        _ deletion: FileDeletion, by delay: Duration
-    ) async throws(StorageError) {
-        _ = try await self.run(
-            PostgresStatement(
-                name: "postpone_file_deletion",
-                sql: """
-                    UPDATE file_deletions SET due_at = now() + $2::int8 * interval '1 microsecond',
-                        attempts = attempts + 1
-                    WHERE id = $1::int8
-                    """,
-                parameters: [
-                    PostgresValue.int8(deletion.number), PostgresValue.int8(Int64(delay / .microseconds(1))),
-                ]))
     }
 }

@@ -51,61 +51,50 @@ extension SQLiteStorage {
         }
     }
 
+    package func files(after key: FileKey?, limit: Int) async throws(StorageError) -> [RecordedFile] {
+        try await self.readers.query(while: "list files") { db in
+            let row = try SQLiteStatement(
+                db,
+                """
+                SELECT space_id, id, size FROM files
+                WHERE (space_id, id) > (?1, ?2) AND deleted = 0 ORDER BY space_id, id LIMIT ?3
+                """, action: "list files")
+            defer { row.reset() }
+            if let key {
+                try row.bind(key.space, at: 1)
+                try row.bind(key.file, at: 2)
+            } else {
+                // Below every id.
+                try row.bind(copying: ByteBuffer(), at: 1)
+                try row.bind(copying: ByteBuffer(), at: 2)
+            }
+            try row.bind(Int64(limit), at: 3)
+            var files: [RecordedFile] = []
+            while try row.step() {
+                files.append(
+                    RecordedFile(key: FileKey(space: try row.id(0), file: try row.id(1)), size: row.int64(2)))
+            }
+            return files
+        }
+    }
+
+    package func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+        try await self.write { transaction throws(StorageError) in
+            let row = try SQLiteStatement(
+                transaction.db, "DELETE FROM files WHERE space_id = ?1 AND id = ?2 AND deleted = 0",
+                action: "remove a file")
+            try row.bind(space, at: 1)
+            try row.bind(id, at: 2)
+            try row.run()
+            return .success(row.changes == 1)
+        }
+    }
+
     package func withFileLock<Result: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
     ) async throws -> Result {
         // No other process has the database.
         try await self.fileLocks.withLock(FileKey(space: space, file: file), within: self.waitLimit, body)
-    }
-}
-
-// MARK: - Objects to delete
-
-extension SQLiteStorage {
-    package func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion] {
-        let now = self.now()
-        return try await self.readers.query(while: "list files to delete") { db in
-            let row = try SQLiteStatement(
-                db,
-                """
-                SELECT id, space_id, file_id, attempts FROM file_deletions
-                WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2
-                """, action: "list files to delete")
-            defer { row.reset() }
-            try row.bind(now, at: 1)
-            try row.bind(Int64(limit), at: 2)
-            var deletions: [FileDeletion] = []
-            while try row.step() {
-                deletions.append(
-                    FileDeletion(
-                        number: row.int64(0), space: try row.id(1), file: try row.id(2), attempts: try row.int32(3)))
-            }
-            return deletions
-        }
-    }
-
-    package func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
-        try await self.write { transaction throws(StorageError) in
-            let row = try SQLiteStatement(
-                transaction.db, "DELETE FROM file_deletions WHERE id = ?1", action: "complete a deletion")
-            try row.bind(deletion.number, at: 1)
-            try row.run()
-            return .success(())
-        }
-    }
-
-    package func postponeFileDeletion(
-        _ deletion: FileDeletion, by delay: Duration
-    ) async throws(StorageError) {
-        try await self.write { transaction throws(StorageError) in
-            let row = try SQLiteStatement(
-                transaction.db, "UPDATE file_deletions SET due_at = ?2, attempts = attempts + 1 WHERE id = ?1",
-                action: "postpone a deletion")
-            try row.bind(deletion.number, at: 1)
-            try row.bind(transaction.now + Int64(delay / .microseconds(1)), at: 2)
-            try row.run()
-            return .success(())
-        }
     }
 }
 

@@ -7,35 +7,17 @@ import Testing
 
 @Suite("Files", .timeLimit(.minutes(5)))
 struct FileTests {
-    private func file(
-        _ id: FileID = .random(), in space: SpaceID, of record: Int = 1, size: Int64 = 1_234,
-        dek: ByteBuffer = .wrappedDEK()
-    ) -> NewFile {
-        NewFile(space: space, id: id, recordID: .fixture(record), size: size, wrappedDEK: dek)
-    }
-
-    /// A space with this many records, at cursor 1.
-    private func makeSpace(_ test: any TestStorage, records: Int = 1) async throws -> SpaceID {
-        let space = try await test.makeSpace()
-        _ = try await test.storage.push((1...records).map { .fixture($0) }, to: space)
-        return space
-    }
-
-    private func queued(_ storage: any Storage) async throws -> [FileID] {
-        try await storage.dueFileDeletions(limit: 1_000).map(\.file)
-    }
-
     @Test("FI1, FI12: a file is recorded at the space's next cursor", arguments: TestBackend.available)
     func record(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
-            let space = try await self.makeSpace(test)
-            let file = self.file(in: space)
+            let space = try await test.makeFileSpace()
+            let file = NewFile.fixture(in: space)
             #expect(try await test.storage.recordFile(file) == 2)
             #expect(
                 try await test.storage.file(file.id, in: space)
                     == FileMetadata(
                         id: file.id, recordID: .fixture(1), size: 1_234, wrappedDEK: .wrappedDEK(), cursor: 2))
-            let empty = self.file(in: space, size: 0)
+            let empty = NewFile.fixture(in: space, size: 0)
             #expect(try await test.storage.recordFile(empty) == 3)
             #expect(try await test.storage.file(empty.id, in: space).size == 0)
             #expect(try await test.storage.space(space).cursor == 3)
@@ -56,12 +38,12 @@ struct FileTests {
         arguments: TestBackend.available)
     func again(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
-            let space = try await self.makeSpace(test, records: 2)
-            let file = self.file(in: space)
+            let space = try await test.makeFileSpace(records: 2)
+            let file = NewFile.fixture(in: space)
             #expect(try await test.storage.recordFile(file) == 2)
             let before = try await test.storage.file(file.id, in: space)
             #expect(try await test.storage.recordFile(file) == nil)
-            let other = self.file(file.id, in: space, of: 2, size: 9, dek: .wrappedDEK(fill: 1))
+            let other = NewFile.fixture(file.id, in: space, of: 2, size: 9, dek: .wrappedDEK(fill: 1))
             #expect(try await test.storage.recordFile(other) == nil)
             #expect(try await test.storage.file(file.id, in: space) == before)
             #expect(try await test.storage.space(space).cursor == 2)
@@ -71,14 +53,14 @@ struct FileTests {
     @Test("FI3: DEK and size are checked, in that order and before the space", arguments: TestBackend.available)
     func invalid(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
-            let space = try await self.makeSpace(test)
+            let space = try await test.makeFileSpace()
             let short = ByteBuffer(repeating: 1, count: 5)
             for (file, error) in [
-                (self.file(in: space, dek: short), StorageError.invalidWrappedDEK),
-                (self.file(in: space, size: -1), .invalidFileSize),
-                (self.file(in: space, size: -1, dek: short), .invalidWrappedDEK),
-                (self.file(in: .random(), dek: ByteBuffer(repeating: 1, count: 45)), .invalidWrappedDEK),
-                (self.file(in: .random(), size: Int64.min), .invalidFileSize),
+                (NewFile.fixture(in: space, dek: short), StorageError.invalidWrappedDEK),
+                (NewFile.fixture(in: space, size: -1), .invalidFileSize),
+                (NewFile.fixture(in: space, size: -1, dek: short), .invalidWrappedDEK),
+                (NewFile.fixture(in: .random(), dek: ByteBuffer(repeating: 1, count: 45)), .invalidWrappedDEK),
+                (NewFile.fixture(in: .random(), size: Int64.min), .invalidFileSize),
             ] { await #expect(throws: error) { try await test.storage.recordFile(file) } }
             #expect(try await test.storage.space(space).cursor == 1)
         }
@@ -88,8 +70,8 @@ struct FileTests {
     func find(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let (space, other) = (try await self.makeSpace(test), try await self.makeSpace(test))
-            let file = self.file(in: space)
+            let (space, other) = (try await test.makeFileSpace(), try await test.makeFileSpace())
+            let file = NewFile.fixture(in: space)
             #expect(try await !storage.fileExists(file.id, in: space))
             await #expect(throws: StorageError.fileNotFound) { try await storage.file(file.id, in: space) }
             _ = try await storage.recordFile(file)
@@ -99,7 +81,7 @@ struct FileTests {
                 await #expect(throws: StorageError.fileNotFound) { try await storage.file(file.id, in: space) }
             }
             // The same id is another file there.
-            #expect(try await storage.recordFile(self.file(file.id, in: other, size: 7)) == 2)
+            #expect(try await storage.recordFile(NewFile.fixture(file.id, in: other, size: 7)) == 2)
             #expect(try await storage.file(file.id, in: space).size == 1_234)
         }
     }
@@ -108,13 +90,13 @@ struct FileTests {
     func unknown(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let (space, other) = (try await self.makeSpace(test), try await self.makeSpace(test, records: 9))
+            let (space, other) = (try await test.makeFileSpace(), try await test.makeFileSpace(records: 9))
             await #expect(throws: StorageError.spaceNotFound) {
-                try await storage.recordFile(self.file(in: .random()))
+                try await storage.recordFile(NewFile.fixture(in: .random()))
             }
             // A record of another space is none of this one.
             for record in [5, 99] {
-                let file = self.file(in: space, of: record)
+                let file = NewFile.fixture(in: space, of: record)
                 do {
                     _ = try await storage.recordFile(file)
                     Issue.record("The file was recorded.")
@@ -122,7 +104,7 @@ struct FileTests {
                 #expect(try await !storage.fileExists(file.id, in: space))
             }
             #expect(try await storage.space(space).cursor == 1)
-            #expect(try await storage.recordFile(self.file(in: other, of: 5)) == 2)
+            #expect(try await storage.recordFile(NewFile.fixture(in: other, of: 5)) == 2)
         }
     }
 
@@ -130,19 +112,19 @@ struct FileTests {
     func deleteFiles(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test, records: 3)
-            let files = (0..<4).map { self.file(in: space, of: $0 < 2 ? 1 : $0) }
+            let space = try await test.makeFileSpace(records: 3)
+            let files = (0..<4).map { NewFile.fixture(in: space, of: $0 < 2 ? 1 : $0) }
             for file in files { _ = try await storage.recordFile(file) }
             #expect(try await storage.deleteFiles(of: [], in: space) == [])
             #expect(try await storage.deleteFiles(of: [.fixture(1)], in: .random()) == [])
             #expect(try await storage.deleteFiles(of: [.fixture(9)], in: space) == [])
-            #expect(try await self.queued(storage) == [])
+            #expect(try await storage.queuedFiles() == [])
             let removed = try await storage.deleteFiles(of: [.fixture(1), .fixture(2)], in: space)
             #expect(Set(removed) == Set(files[0...2].map(\.id)) && removed.count == 3)
             for file in files[0...2] { #expect(try await !storage.fileExists(file.id, in: space)) }
             #expect(try await storage.fileExists(files[3].id, in: space))
             #expect(try await storage.space(space).cursor == 5)
-            #expect(Set(try await self.queued(storage)) == Set(removed))
+            #expect(Set(try await storage.queuedFiles()) == Set(removed))
         }
     }
 
@@ -150,13 +132,13 @@ struct FileTests {
     func withRecord(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test)
-            let file = self.file(in: space)
+            let space = try await test.makeFileSpace()
+            let file = NewFile.fixture(in: space)
             _ = try await storage.recordFile(file)
             let receipt = try await storage.push([.fixture(1, nil, at: 1)], to: space).receipt
             #expect(receipt?.removedFiles == [file.id] && receipt?.cursor == 3)
             #expect(try await !storage.fileExists(file.id, in: space))
-            #expect(try await self.queued(storage) == [file.id])
+            #expect(try await storage.queuedFiles() == [file.id])
             #expect(try await storage.recordFile(file) == 4)
             #expect(try await storage.file(file.id, in: space).cursor == 4)
         }
@@ -168,13 +150,13 @@ struct FileTests {
     func flagged(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test, records: 2)
+            let space = try await test.makeFileSpace(records: 2)
             let flagged = PulledFile.fixture(of: .fixture(1), cursor: 2, deleted: true)
             try await test.insertFile(flagged, into: space)
             #expect(try await !storage.fileExists(flagged.id, in: space))
             await #expect(throws: StorageError.fileNotFound) { try await storage.file(flagged.id, in: space) }
             #expect(try await storage.collectPull(of: space, since: 1).entries == [.file(flagged)])
-            #expect(try await storage.recordFile(self.file(flagged.id, in: space, of: 2)) == 3)
+            #expect(try await storage.recordFile(NewFile.fixture(flagged.id, in: space, of: 2)) == 3)
             #expect(
                 try await storage.file(flagged.id, in: space)
                     == FileMetadata(
@@ -187,8 +169,8 @@ struct FileTests {
     func race(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test)
-            let file = self.file(in: space)
+            let space = try await test.makeFileSpace()
+            let file = NewFile.fixture(in: space)
             let cursors = try await withThrowingTaskGroup(of: Int64?.self) { group in
                 for _ in 0..<20 { group.addTask { try await storage.recordFile(file) } }
                 return try await group.reduce(into: []) { $0.append($1) }
@@ -203,11 +185,11 @@ struct FileTests {
     func gapless(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test)
+            let space = try await test.makeFileSpace()
             let cursors = try await withThrowingTaskGroup(of: [Int64].self) { group in
                 for number in 2...41 {
                     group.addTask { [try await storage.push([.fixture(number)], to: space).cursor ?? 0] }
-                    group.addTask { [try await storage.recordFile(self.file(in: space)) ?? 0] }
+                    group.addTask { [try await storage.recordFile(NewFile.fixture(in: space)) ?? 0] }
                 }
                 group.addTask {
                     var cursors: [Int64] = []
@@ -237,7 +219,7 @@ struct FileTests {
             let space = try await test.makeSpace()
             for number in 1...30 {
                 let at = try #require(try await storage.push([.fixture(number)], to: space).cursor)
-                let file = self.file(in: space, of: number)
+                let file = NewFile.fixture(in: space, of: number)
                 async let recorded = storage.recordFile(file)
                 async let pushed = storage.push([.fixture(number, nil, at: at)], to: space)
                 let cursor = try #require(try await recorded)
@@ -254,81 +236,52 @@ struct FileTests {
         }
     }
 
-    // MARK: Objects to delete
+    // MARK: All files
 
-    @Test("Δ-S7: an object stays in the queue until its deletion is completed", arguments: TestBackend.available)
-    func queue(on backend: TestBackend) async throws {
+    @Test("The files of all spaces are listed by key, page by page", arguments: TestBackend.available)
+    func listAll(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test, records: 3)
-            let files = (1...3).map { self.file(in: space, of: $0) }
-            for file in files { _ = try await storage.recordFile(file) }
-            for number in 1...3 {
-                _ = try await storage.push([.fixture(number, nil, at: 1)], to: space)
+            #expect(try await storage.files(after: nil, limit: 10) == [])
+            var expected: [RecordedFile] = []
+            for _ in 1...3 {
+                let space = try await test.makeFileSpace()
+                for size in 0..<4 {
+                    let file = NewFile.fixture(in: space, size: Int64(size))
+                    _ = try await storage.recordFile(file)
+                    expected.append(RecordedFile(key: FileKey(space: space, file: file.id), size: file.size))
+                }
+                try await test.insertFile(.fixture(of: .fixture(1), cursor: 9, deleted: true), into: space)
             }
-            let due = try await storage.dueFileDeletions(limit: 10)
-            #expect(due.map(\.file) == files.map(\.id))
-            #expect(due.allSatisfy { $0.space == space && $0.attempts == 0 })
-            #expect(try await storage.dueFileDeletions(limit: 2) == Array(due[..<2]))
-            #expect(try await storage.dueFileDeletions(limit: 0) == [])
-
-            try await storage.completeFileDeletion(due[1])
-            try await storage.completeFileDeletion(due[1])
-            #expect(try await storage.dueFileDeletions(limit: 10) == [due[0], due[2]])
-            try await storage.postponeFileDeletion(due[0], by: .seconds(600))
-            #expect(try await storage.dueFileDeletions(limit: 10) == [due[2]])
-            try await storage.postponeFileDeletion(due[2], by: .zero)
-            var later = due[2]
-            later.attempts = 1
-            #expect(try await storage.dueFileDeletions(limit: 10) == [later])
-            try await storage.postponeFileDeletion(due[1], by: .zero)
-            #expect(try await storage.dueFileDeletions(limit: 10) == [later])
+            expected.sort { $0.key < $1.key }
+            var listed: [RecordedFile] = []
+            while true {
+                let page = try await storage.files(after: listed.last?.key, limit: 5)
+                #expect(page.count <= 5)
+                listed += page
+                if page.isEmpty { break }
+            }
+            #expect(listed == expected)
         }
     }
 
-    @Test(
-        "Δ-S7: each removal is queued by itself, so that none is lost with another's", arguments: TestBackend.available)
-    func queuedTwice(on backend: TestBackend) async throws {
+    @Test("A file whose object is lost is removed, and can be recorded again", arguments: TestBackend.available)
+    func removeOne(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test)
-            let file = self.file(in: space)
-            for _ in 1...2 {
-                _ = try await storage.recordFile(file)
-                _ = try await storage.deleteFiles(of: [.fixture(1)], in: space)
-            }
-            let due = try await storage.dueFileDeletions(limit: 10)
-            #expect(due.map(\.file) == [file.id, file.id])
-            // Who works on the first one knows nothing of the second.
-            try await storage.completeFileDeletion(due[0])
-            #expect(try await storage.dueFileDeletions(limit: 10) == [due[1]])
-            try await storage.completeFileDeletion(due[1])
-            _ = try await storage.recordFile(file)
-            _ = try await storage.deleteFiles(of: [.fixture(1)], in: space)
-            let next = try await storage.dueFileDeletions(limit: 10)
-            #expect(next.count == 1 && next[0].number > due[1].number)
-        }
-    }
-
-    @Test("Δ-S7: the objects of a space that goes are queued", arguments: TestBackend.available)
-    func spaceGoes(on backend: TestBackend) async throws {
-        try await backend.withStorage { test in
-            let space = try await self.makeSpace(test)
-            let file = self.file(in: space)
-            _ = try await test.storage.recordFile(file)
-            try await test.deleteSpace(space)
-            #expect(try await self.queued(test.storage) == [file.id])
-        }
-    }
-
-    @Test("A conflicting push queues nothing, and an update keeps the files", arguments: TestBackend.available)
-    func nothingQueued(on backend: TestBackend) async throws {
-        try await backend.withStorage { test in
-            let space = try await self.makeSpace(test)
-            _ = try await test.storage.recordFile(self.file(in: space))
-            #expect(try await test.storage.push([.fixture(1, nil, at: 9)], to: space) == .conflict)
-            #expect(try await test.storage.push([.fixture(1, "new", at: 1)], to: space).receipt?.removedFiles == [])
-            #expect(try await self.queued(test.storage) == [])
+            let space = try await test.makeFileSpace()
+            let (file, other) = (NewFile.fixture(in: space), NewFile.fixture(in: space))
+            for file in [file, other] { _ = try await storage.recordFile(file) }
+            #expect(try await storage.removeFile(file.id, in: space))
+            #expect(try await !storage.removeFile(file.id, in: space))
+            #expect(try await !storage.removeFile(other.id, in: .random()))
+            #expect(try await !storage.fileExists(file.id, in: space))
+            #expect(try await storage.fileExists(other.id, in: space))
+            #expect(try await storage.space(space).cursor == 3)
+            #expect(try await storage.recordFile(file) == 4)
+            let flagged = PulledFile.fixture(of: .fixture(1), cursor: 9, deleted: true)
+            try await test.insertFile(flagged, into: space)
+            #expect(try await !storage.removeFile(flagged.id, in: space))
         }
     }
 
@@ -384,10 +337,10 @@ struct FileTests {
     func manyLocks(on backend: TestBackend) async throws {
         try await backend.withStorage(poolSize: 3) { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test)
+            let space = try await test.makeFileSpace()
             try await withThrowingTaskGroup(of: Int64?.self) { group in
                 for _ in 0..<30 {
-                    let file = self.file(in: space)
+                    let file = NewFile.fixture(in: space)
                     group.addTask {
                         try await storage.withFileLock(file.id, in: space) { try await storage.recordFile(file) }
                     }
@@ -402,9 +355,9 @@ struct FileTests {
     func closed(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
             let storage = test.storage
-            let space = try await self.makeSpace(test)
+            let space = try await test.makeFileSpace()
             await storage.close()
-            await #expect(throws: StorageError.unavailable) { try await storage.recordFile(self.file(in: space)) }
+            await #expect(throws: StorageError.unavailable) { try await storage.recordFile(NewFile.fixture(in: space)) }
             await #expect(throws: StorageError.unavailable) { try await storage.file(.random(), in: space) }
             await #expect(throws: StorageError.unavailable) { try await storage.dueFileDeletions(limit: 1) }
             if backend == .postgres {

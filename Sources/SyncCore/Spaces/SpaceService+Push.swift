@@ -30,6 +30,7 @@ extension SpaceService {
                 case .success(.accepted(let receipt)):
                     answer(.success(receipt.cursor))
                     self.announce(push, receipt, from: sender)
+                    if !receipt.removedFiles.isEmpty { self.onFilesRemoved() }
                 case .success(.conflict):
                     answer(.failure(RPCError(.conflict, "conflict")))
                 case .failure(let error):

@@ -10,10 +10,12 @@ package struct SpaceService: Sendable {
     let authorities: AuthorityWatch
     let pushLimits: PushLimits
     let metrics: CoreMetrics
+    /// Objects of files have been queued for deletion (Δ-S7).
+    let onFilesRemoved: @Sendable () -> Void
 
     init(
         storage: any Storage, broker: Broker, relay: ChangeRelay, authorities: AuthorityWatch,
-        pushLimits: PushLimits, metrics: CoreMetrics
+        pushLimits: PushLimits, metrics: CoreMetrics, onFilesRemoved: @escaping @Sendable () -> Void = {}
     ) {
         self.storage = storage
         self.broker = broker
@@ -21,6 +23,7 @@ package struct SpaceService: Sendable {
         self.authorities = authorities
         self.pushLimits = pushLimits
         self.metrics = metrics
+        self.onFilesRemoved = onFilesRemoved
     }
 
     /// The current rows of the granted spaces, in one round trip when all exist. The caller's personal space is created on

@@ -135,6 +135,24 @@ struct SpaceFileTests {
         }
     }
 
+    @Test("PU16, Δ-S7: a push that takes files away says so after its commit, another one does not")
+    func removed() async throws {
+        try await EngineHarness.run { harness in
+            let client = harness.connect(alice)
+            _ = try await client.push([.fixture(1), .fixture(2)], to: alice.space)
+            let file = FileID.random()
+            #expect(try await self.record(file, harness) == 2)
+            _ = try await client.push([.fixture(2, nil, at: 1)], to: alice.space)
+            #expect(try await client.push([.fixture(1, nil, at: 9)], to: alice.space) == .refused(.conflict))
+            #expect(harness.removals.value == 0)
+            _ = try await client.push([.fixture(1, nil, at: 1)], to: alice.space)
+            try await client.settle()
+            #expect(harness.removals.value == 1)
+            #expect(try await harness.storage.dueFileDeletions(limit: 9).map(\.file) == [file])
+            #expect(try await client.pull(alice.space).chunks.map(\.name) == ["pull.begin", "pull.commit"])
+        }
+    }
+
     @Test("A file of a shared space is told to its members", arguments: TestBackend.available)
     func shared(on backend: TestBackend) async throws {
         try await EngineHarness.run(on: backend) { harness in

@@ -19,6 +19,8 @@ final class EngineHarness: Sendable {
     let logs = LogCollector()
     let engine: SyncEngine
     let wallClock: WallClock
+    /// How often the engine said that files were removed.
+    let removals: Tally
 
     private let sessions = Mutex<[(connection: MemoryConnection, task: Task<Void, Never>)]>([])
     private let jobs = Mutex<Task<Void, Never>?>(nil)
@@ -30,14 +32,25 @@ final class EngineHarness: Sendable {
         var logger = Logger(label: "test") { _ in LogCollector.Handler(collector: logs) }
         logger.logLevel = .trace
         let wallClock = WallClock()
+        let removals = Tally()
         var randomness = EngineRandomness()
         randomness.lifetimeFactor = { lifetimeFactor }
         randomness.jobIntervalFactor = { 1 }
         randomness.invitationDelay = { .milliseconds(2_000) }
         self.engine = SyncEngine(
             configuration: configuration, storage: self.hooks, tokens: self.tokens, clock: self.clock,
-            logger: logger, metrics: self.metrics, randomness: randomness, unixTime: { wallClock.value })
+            logger: logger, metrics: self.metrics, randomness: randomness, unixTime: { wallClock.value },
+            onFilesRemoved: { removals.count() })
         self.wallClock = wallClock
+        self.removals = removals
+    }
+
+    final class Tally: Sendable {
+        private let counted = Mutex(0)
+
+        var value: Int { self.counted.withLock { $0 } }
+
+        func count() { self.counted.withLock { $0 += 1 } }
     }
 
     /// Seconds since 1970, moved by hand.

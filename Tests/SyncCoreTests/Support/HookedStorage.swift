@@ -153,6 +153,14 @@ final class HookedStorage: Storage {
         try await self.storage.deleteFiles(of: records, in: space)
     }
 
+    func files(after key: FileKey?, limit: Int) async throws(StorageError) -> [RecordedFile] {
+        try await self.storage.files(after: key, limit: limit)
+    }
+
+    func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+        try await self.storage.removeFile(id, in: space)
+    }
+
     func withFileLock<Value: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Value
     ) async throws -> Value {
@@ -161,6 +169,10 @@ final class HookedStorage: Storage {
 
     func dueFileDeletions(limit: Int) async throws(StorageError) -> [FileDeletion] {
         try await self.storage.dueFileDeletions(limit: limit)
+    }
+
+    func fileDeletions(after number: Int64, limit: Int) async throws(StorageError) -> [FileDeletion] {
+        try await self.storage.fileDeletions(after: number, limit: limit)
     }
 
     func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {

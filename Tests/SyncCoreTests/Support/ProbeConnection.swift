@@ -1,15 +1,5 @@
 import NIOCore
 import SyncProtocol
-import Synchronization
-
-/// What happened, in order.
-final class EventLog<Event: Sendable>: Sendable {
-    private let events = Mutex<[Event]>([])
-
-    var all: [Event] { self.events.withLock { $0 } }
-
-    func append(_ event: Event) { self.events.withLock { $0.append(event) } }
-}
 
 /// A connection that only tells which notifications it is offered.
 final class ProbeConnection: FrameConnection {
