@@ -10,6 +10,10 @@ public enum Limits {
     /// Bytes waiting in one connection's outbound queue, whichever limit is reached first (architecture R3).
     public static let outboundBytesMax = 4_194_304
 
+    /// Bytes of UTF-8 of a frame's `id` and of its `method`, which the answer to a request repeats, in each chunk too. The ids
+    /// of the SDK have about 20 (docs/contract/wire.md §7.1).
+    public static let frameNameBytesMax = 1_024
+
     /// Time from the 101 response to a complete auth frame.
     public static let authTimeout: Duration = .seconds(5)
 

@@ -8,7 +8,7 @@ public enum CBORError: Error, Hashable, Sendable {
     case tooDeep
     /// Well-formed, but of another type than the field's.
     case typeMismatch
-    /// An integer outside the field's range.
+    /// An integer outside the field's range, or a longer text than the field takes.
     case outOfRange
     case duplicateKey
     case missingField

@@ -64,14 +64,20 @@ private struct ClientEnvelope {
         while let field = try reader.next(in: &map) {
             switch field {
             case .type: type = try reader.readInt32()
-            case .id: self.id = try reader.readText()
-            case .method: self.method = try reader.readText()
+            case .id: self.id = try Self.readName(from: &reader)
+            case .method: self.method = try Self.readName(from: &reader)
             case .params: params.add(try reader.readItem())
             }
         }
         guard let type else { throw .missingField }
         self.type = type
         self.params = params.item
+    }
+
+    private static func readName(from reader: inout CBORReader) throws(CBORError) -> String {
+        let name = try reader.readText()
+        guard name.utf8.count <= Limits.frameNameBytesMax else { throw .outOfRange }
+        return name
     }
 }
 

@@ -88,7 +88,7 @@ struct SessionTokenTests {
         _ = try self.codec().validate(signed(expiresAt: 1 << 63 - 1, permission: 1), for: space, at: self.now)
     }
 
-    @Test("The key has 32 bytes; each failure has the text of the contract", arguments: [0, 31, 33])
+    @Test("SES-5: the key has 32 bytes; each failure has the text of the contract", arguments: [0, 5, 31, 33])
     func keyLength(count: Int) {
         let failure = SessionToken.Failure.invalidKeyLength(count)
         #expect(throws: failure) { try SessionTokenCodec(key: [UInt8](repeating: 0, count: count)) }

@@ -21,8 +21,11 @@ struct DispatchTests {
     }
 
     @Test(
-        "W-31, W-32, W-33: a message that is no frame closes with 4005",
-        arguments: [("ffffff", "invalid cbor frame"), ("a5", "invalid cbor frame"), ("", "empty binary frame")])
+        "W-31, W-32, W-33, W-48: a message that is no frame, or has an id of 1,025 bytes, closes with 4005",
+        arguments: [
+            ("ffffff", "invalid cbor frame"), ("a5", "invalid cbor frame"), ("", "empty binary frame"),
+            ("a2647479706500626964790401" + String(repeating: "61", count: 1_025), "invalid cbor frame"),
+        ])
     func malformed(hex: String, reason: String) async throws {
         try await EngineHarness.run { harness in
             let client = harness.connect()
