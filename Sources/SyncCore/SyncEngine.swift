@@ -48,8 +48,7 @@ package final class SyncEngine: Sendable {
             configuration: configuration,
             methods: .client,
             tokens: tokens,
-            authorizer: SpaceAuthorizer(
-                spaces: storage, revocations: storage, log: revocations, unixTime: unixTime),
+            authorizer: SpaceAuthorizer(store: storage, log: revocations, unixTime: unixTime),
             revocations: revocations,
             authorities: authorities,
             spaces: SpaceService(

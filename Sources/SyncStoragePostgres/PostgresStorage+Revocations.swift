@@ -13,16 +13,20 @@ extension PostgresStorage {
                 parameters: [PostgresValue.id(space), PostgresValue.text(cid)]))
     }
 
-    package func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool {
-        guard !cids.isEmpty else { return false }
+    package func access(to space: SpaceID, with cids: [String]) async throws(StorageError) -> SpaceAccess {
         let rows = try await self.run(
             PostgresStatement(
-                name: "is_any_revoked",
+                name: "access",
                 sql: """
-                    SELECT EXISTS (SELECT FROM revocations WHERE space_id = $1::uuid AND ucan_cid = ANY ($2::text[]))
+                    SELECT \(Self.spaceColumns),
+                        EXISTS (SELECT FROM revocations WHERE space_id = $1::uuid AND ucan_cid = ANY ($2::text[]))
+                    FROM spaces WHERE id = $1::uuid
                     """,
                 parameters: [PostgresValue.id(space), PostgresValue.texts(cids)]))
-        guard let isRevoked = rows.bool(0, 0) else { throw .database(detail: "unexpected types in revocations") }
-        return isRevoked
+        guard let found = try Self.spaces(rows).first else { throw .spaceNotFound }
+        guard let isAnyRevoked = rows.bool(0, Self.spaceColumnCount) else {
+            throw .database(detail: "unexpected types in revocations")
+        }
+        return SpaceAccess(space: found, isAnyRevoked: isAnyRevoked)
     }
 }

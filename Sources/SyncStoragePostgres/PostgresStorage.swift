@@ -138,10 +138,11 @@ struct PostgresSession: MigrationSession {
 // MARK: - Spaces
 
 extension PostgresStorage {
-    private static let spaceColumns = """
+    static let spaceColumns = """
         id, client_id, root_public_key, key_generation, min_key_generation, metadata_version, cursor, rewrap_epoch, \
         home_server
         """
+    static let spaceColumnCount = 9
 
     package func space(_ id: SpaceID) async throws(StorageError) -> Space {
         let statement = PostgresStatement(
@@ -188,7 +189,7 @@ extension PostgresStorage {
         return try await self.run(statement).bool(0, 0) ?? false
     }
 
-    private static func spaces(_ rows: PostgresRows) throws(StorageError) -> [Space] {
+    static func spaces(_ rows: PostgresRows) throws(StorageError) -> [Space] {
         var spaces: [Space] = []
         for row in 0..<rows.count {
             guard let id = rows.id(row, 0) as SpaceID?, let clientID = rows.text(row, 1),

@@ -9,19 +9,23 @@ extension SQLiteStorage {
         }
     }
 
-    package func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool {
-        guard !cids.isEmpty else { return false }
-        return try await self.readers.query(while: "look for revocations") { db in
+    package func access(to space: SpaceID, with cids: [String]) async throws(StorageError) -> SpaceAccess {
+        let access = try await self.readers.query(while: "look for revocations") { db -> SpaceAccess? in
+            guard let found = try SpaceQuery(db).first(space) else { return nil }
+            var access = SpaceAccess(space: found, isAnyRevoked: false)
+            guard !cids.isEmpty else { return access }
             let row = try SQLiteStatement(
                 db, "SELECT 1 FROM revocations WHERE space_id = ?1 AND ucan_cid = ?2", action: "look for revocations")
-            for cid in cids {
+            for cid in cids where !access.isAnyRevoked {
                 defer { row.reset() }
                 try row.bind(space, at: 1)
                 try row.bind(cid, at: 2)
-                if try row.step() { return true }
+                access.isAnyRevoked = try row.step()
             }
-            return false
+            return access
         }
+        guard let access else { throw .spaceNotFound }
+        return access
     }
 }
 

@@ -13,12 +13,12 @@ struct RevocationTests {
         try await backend.withStorage { test in
             let storage = test.storage
             let (space, other) = (try await test.makeSharedSpace(), try await test.makeSharedSpace())
-            #expect(try await !storage.isAnyRevoked(of: [self.cid], in: space))
+            #expect(try await !storage.access(to: space, with: [self.cid]).isAnyRevoked)
             try await storage.revoke(self.cid, in: space)
-            #expect(try await storage.isAnyRevoked(of: [self.cid], in: space))
-            #expect(try await !storage.isAnyRevoked(of: [self.cid], in: other))
+            #expect(try await storage.access(to: space, with: [self.cid]).isAnyRevoked)
+            #expect(try await !storage.access(to: other, with: [self.cid]).isAnyRevoked)
             try await storage.revoke(self.cid, in: space)
-            #expect(try await storage.isAnyRevoked(of: [self.cid], in: space))
+            #expect(try await storage.access(to: space, with: [self.cid]).isAnyRevoked)
             #expect(try await test.execute("SELECT ucan_cid FROM revocations", []) == [[.text(self.cid)]])
         }
     }
@@ -26,7 +26,9 @@ struct RevocationTests {
     @Test("RV2: an unknown space has no revocations, and takes none", arguments: TestBackend.available)
     func unknownSpace(on backend: TestBackend) async throws {
         try await backend.withStorage { test in
-            #expect(try await !test.storage.isAnyRevoked(of: [self.cid], in: .random()))
+            await #expect(throws: StorageError.spaceNotFound) {
+                try await test.storage.access(to: .random(), with: [self.cid])
+            }
             do {
                 try await test.storage.revoke(self.cid, in: .random())
                 Issue.record("The revocation was stored.")
@@ -42,7 +44,7 @@ struct RevocationTests {
         try await backend.withStorage { test in
             let storage = test.storage
             let space = try await test.makeSharedSpace()
-            #expect(try await !storage.isAnyRevoked(of: [], in: space))
+            #expect(try await !storage.access(to: space, with: []).isAnyRevoked)
             try await storage.revoke("b", in: space)
             try await storage.revoke("it's", in: space)
             for (cids, isRevoked) in [
@@ -50,7 +52,31 @@ struct RevocationTests {
                 (["", "a"], false), (["it's"], true), ((0..<500).map { "x\($0)" }, false),
                 ((0..<500).map { "x\($0)" } + ["b"], true),
             ] {
-                #expect(try await storage.isAnyRevoked(of: cids, in: space) == isRevoked)
+                #expect(try await storage.access(to: space, with: cids).isAnyRevoked == isRevoked)
+            }
+        }
+    }
+
+    @Test("With the revocations comes the row of the space, in whatever state it is", arguments: TestBackend.available)
+    func row(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let shared = try await test.makeSharedSpace()
+            let personal = SpaceID.random()
+            _ = try await storage.getOrCreateSpace(personal, clientID: "it's")
+            for space in [shared, personal] {
+                for cids in [[], [self.cid]] {
+                    let access = try await storage.access(to: space, with: cids)
+                    #expect(access == SpaceAccess(space: try await storage.space(space), isAnyRevoked: false))
+                }
+                _ = try await storage.push(
+                    Push(
+                        space: space, changes: ChangeSet(validating: [.fixture(1)], limits: PushLimits()),
+                        creator: nil))
+                try await storage.revoke(self.cid, in: space)
+                let access = try await storage.access(to: space, with: ["other", self.cid])
+                #expect(access == SpaceAccess(space: try await storage.space(space), isAnyRevoked: true))
+                #expect(access.space.cursor == 1)
             }
         }
     }
@@ -72,7 +98,7 @@ struct RevocationTests {
             await test.storage.close()
             await #expect(throws: StorageError.unavailable) { try await test.storage.revoke(self.cid, in: space) }
             await #expect(throws: StorageError.unavailable) {
-                try await test.storage.isAnyRevoked(of: [self.cid], in: space)
+                try await test.storage.access(to: space, with: [self.cid]).isAnyRevoked
             }
         }
     }

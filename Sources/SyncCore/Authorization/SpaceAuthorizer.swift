@@ -77,22 +77,21 @@ extension AuthorizationError.Refusal: CustomStringConvertible {
 /// Decides who may do what in a space, for every entrance there is (docs/contract/rpc.md §2.3). Evaluated anew for every
 /// request; only the arithmetic of chains seen before is remembered.
 package struct SpaceAuthorizer: Sendable {
-    private let spaces: any SpaceStore
-    private let revocations: any RevocationStore
+    private let store: any RevocationStore
     private let log: RevocationLog
     private let unixTime: @Sendable () -> Double
     private let verified = DelegationCache()
     private let keys = DIDKeyCache()
 
     /// - Parameters:
+    ///   - store: Is asked once for a request.
     ///   - log: Where every revocation in this process is told.
     ///   - unixTime: Seconds since 1970.
     package init(
-        spaces: any SpaceStore, revocations: any RevocationStore, log: RevocationLog = RevocationLog(),
+        store: any RevocationStore, log: RevocationLog = RevocationLog(),
         unixTime: @escaping @Sendable () -> Double = { Date().timeIntervalSince1970 }
     ) {
-        self.spaces = spaces
-        self.revocations = revocations
+        self.store = store
         self.log = log
         self.unixTime = unixTime
     }
@@ -125,55 +124,78 @@ package struct SpaceAuthorizer: Sendable {
     private func delegation(
         _ ucan: String, letting principal: Principal, _ permission: Permission, in space: SpaceID
     ) async throws(AuthorizationError) -> VerifiedDelegation {
-        let rootKey = try await self.rootKey(of: space)
+        let now = UInt64(max(0, self.unixTime()))
+        // Read ahead of the store, which is asked for the row of the space and for the tokens together.
+        let chain: Result<Chain, DelegationError>? =
+            ucan.isEmpty || principal.did.isEmpty ? nil : self.read(ucan, at: now)
+        let access = try await self.access(to: space, with: (try? chain?.get())?.cids ?? [])
+        guard let rootKey = access.space.rootPublicKey else { throw .refused(.notShared) }
         guard !ucan.isEmpty else { throw .refused(.noDelegation) }
-        guard !principal.did.isEmpty else { throw .refused(.noDID) }
+        guard let chain else { throw .refused(.noDID) }
         let requirement = DelegationRequirement(
-            audience: principal.did, permission: permission, space: space, rootKey: rootKey)
-        return try await self.delegation(ucan, meeting: requirement, at: UInt64(max(0, self.unixTime())))
+            audience: principal.did, permission: permission, space: space, rootKey: Array(rootKey.readableBytesView))
+        do throws(DelegationError) {
+            let chain = try chain.get()
+            guard !access.isAnyRevoked else { throw .revoked }
+            return try self.verify(chain, requirement, at: now)
+        } catch {
+            throw .refused(.delegation(error))
+        }
     }
 
-    private func rootKey(of space: SpaceID) async throws(AuthorizationError) -> [UInt8] {
-        let row: Space
+    private func access(
+        to space: SpaceID, with cids: [String]
+    ) async throws(AuthorizationError) -> SpaceAccess {
         do {
-            row = try await self.spaces.space(space)
+            return try await self.store.access(to: space, with: cids)
         } catch .spaceNotFound {
             throw .refused(.unknownSpace)
         } catch {
             throw .undecided(error)
         }
-        guard let rootKey = row.rootPublicKey else { throw .refused(.notShared) }
-        return Array(rootKey.readableBytesView)
+    }
+}
+
+// MARK: - Chains
+
+extension SpaceAuthorizer {
+    /// A chain of which nothing is known but that its tokens are well formed and signed, or one that was verified before.
+    private enum Chain {
+        case unverified(UnverifiedDelegation)
+        case verified(VerifiedDelegation)
+
+        var cids: [String] {
+            switch self {
+            case .unverified(let delegation): delegation.cids
+            case .verified(let delegation): delegation.cids
+            }
+        }
     }
 
-    private func delegation(
-        _ ucan: String, meeting requirement: DelegationRequirement, at now: UInt64
-    ) async throws(AuthorizationError) -> VerifiedDelegation {
+    /// - Parameter now: Unix seconds.
+    private func read(_ ucan: String, at now: UInt64) -> Result<Chain, DelegationError> {
         // Before anything is done with the text.
-        guard ucan.utf8.count <= UnverifiedDelegation.bytesMax else { throw .refused(.delegation(.invalid(.tooLong))) }
+        guard ucan.utf8.count <= UnverifiedDelegation.bytesMax else { return .failure(.invalid(.tooLong)) }
         if let known = self.verified.delegation(UnverifiedDelegation.cid(of: ucan), at: now) {
-            try await self.checkNotRevoked(known.cids, in: requirement.space)
-            do { try known.check(requirement, at: now) } catch { throw .refused(.delegation(error)) }
-            return known
+            return .success(.verified(known))
         }
-        let delegation: UnverifiedDelegation
-        do { delegation = try UnverifiedDelegation(parsing: ucan, keys: self.keys) } catch {
-            throw .refused(.delegation(error))
+        return Result { () throws(DelegationError) in
+            .unverified(try UnverifiedDelegation(parsing: ucan, keys: self.keys))
         }
-        try await self.checkNotRevoked(delegation.cids, in: requirement.space)
-        let verified: VerifiedDelegation
-        do { verified = try delegation.verify(requirement, at: now) } catch { throw .refused(.delegation(error)) }
-        self.verified.insert(verified)
-        return verified
     }
 
-    private func checkNotRevoked(_ cids: [String], in space: SpaceID) async throws(AuthorizationError) {
-        let isRevoked: Bool
-        do {
-            isRevoked = try await self.revocations.isAnyRevoked(of: cids, in: space)
-        } catch {
-            throw .undecided(error)
+    /// - Parameter now: Unix seconds.
+    private func verify(
+        _ chain: Chain, _ requirement: DelegationRequirement, at now: UInt64
+    ) throws(DelegationError) -> VerifiedDelegation {
+        switch chain {
+        case .verified(let delegation):
+            try delegation.check(requirement, at: now)
+            return delegation
+        case .unverified(let delegation):
+            let verified = try delegation.verify(requirement, at: now)
+            self.verified.insert(verified)
+            return verified
         }
-        guard !isRevoked else { throw .refused(.delegation(.revoked)) }
     }
 }

@@ -21,13 +21,13 @@ struct SpaceAuthorizerTests {
 
         var now: UInt64 { UInt64(self.time.value) }
 
-        init(_ storage: any Storage, revocations: (any RevocationStore)? = nil) async throws {
+        init(_ storage: any Storage, asking store: (any RevocationStore)? = nil) async throws {
             self.storage = storage
             self.space = .random()
             _ = try await storage.createSpace(self.space, clientID: "c", rootPublicKey: TestDelegation.rootKey())
             let time = self.time
             self.authorizer = SpaceAuthorizer(
-                spaces: storage, revocations: revocations ?? storage, log: self.log, unixTime: { time.value })
+                store: store ?? storage, log: self.log, unixTime: { time.value })
         }
 
         func principal(_ name: String, did: String? = nil) -> Principal {
@@ -153,14 +153,33 @@ struct SpaceAuthorizerTests {
     @Test("UCN-32, C9: what cannot be found out is undecided, never refused")
     func undecided() async throws {
         try await TestBackend.sqlite.withStorage { database in
-            let parts = try await Parts(database.storage, revocations: DownRevocations())
+            let parts = try await Parts(database.storage)
             let ucan = parts.chain("bob")
-            await #expect(throws: AuthorizationError.undecided(.unavailable)) { try await parts.read("bob", ucan) }
-            await #expect(throws: AuthorizationError.undecided(.unavailable)) { try await parts.read("alice", ucan) }
-            await #expect(throws: self.refused(.invalid(.malformed))) { try await parts.read("bob", "junk") }
+            _ = try await parts.read("bob", ucan)
             await parts.storage.close()
-            await #expect(throws: AuthorizationError.undecided(.unavailable)) { try await parts.read("bob", ucan) }
-            await #expect(throws: AuthorizationError.undecided(.unavailable)) { try await parts.read("bob", "") }
+            for (name, text) in [
+                ("bob", ucan), ("bob", parts.chain("bob")), ("alice", ucan), ("bob", "junk"), ("bob", ""),
+            ] {
+                await #expect(throws: AuthorizationError.undecided(.unavailable)) { try await parts.read(name, text) }
+            }
+        }
+    }
+
+    @Test("The store is asked once for a request, whatever becomes of it, and for the tokens of a readable chain alone")
+    func onceAsked() async throws {
+        try await TestBackend.sqlite.withStorage { database in
+            let asked = Mutex<[Int]>([])
+            let store = InterruptedRevocations(database.storage) { cids, _ in asked.withLock { $0.append(cids.count) } }
+            let parts = try await Parts(database.storage, asking: store)
+            let ucan = parts.chain("alice", "bob")
+            for _ in 0..<2 { _ = try await parts.read("bob", ucan) }
+            for text in ["", "junk", String(repeating: "x", count: 65_537)] {
+                await #expect(throws: AuthorizationError.self) { try await parts.read("bob", text) }
+            }
+            await #expect(throws: AuthorizationError.refused(.noDID)) {
+                try await parts.authorizer.authorizeRead(parts.principal("bob", did: ""), of: parts.space, ucan: ucan)
+            }
+            #expect(asked.withLock { $0 } == [2, 2, 0, 0, 0, 0])
         }
     }
 
@@ -204,20 +223,13 @@ struct SpaceAuthorizerTests {
             let revocations = InterruptedRevocations(database.storage) { cids, space in
                 for cid in cids { log.withLock { $0?.append(cid, in: space) } }
             }
-            let parts = try await Parts(database.storage, revocations: revocations)
+            let parts = try await Parts(database.storage, asking: revocations)
             log.withLock { $0 = parts.log }
             let grant = try await parts.read("bob", parts.chain("bob"))
             #expect(
                 parts.log.objection(to: grant.delegation, since: grant.mark) == .refused(.delegation(.revoked)))
         }
     }
-}
-
-/// Revocations that nobody can look up.
-private struct DownRevocations: RevocationStore {
-    func revoke(_ cid: String, in space: SpaceID) async throws(StorageError) { throw .unavailable }
-
-    func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool { throw .unavailable }
 }
 
 /// Lets something happen just after the store has answered.
@@ -234,9 +246,9 @@ private struct InterruptedRevocations: RevocationStore {
         try await self.store.revoke(cid, in: space)
     }
 
-    func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool {
-        let isRevoked = try await self.store.isAnyRevoked(of: cids, in: space)
+    func access(to space: SpaceID, with cids: [String]) async throws(StorageError) -> SpaceAccess {
+        let access = try await self.store.access(to: space, with: cids)
         self.afterLookup(cids, space)
-        return isRevoked
+        return access
     }
 }

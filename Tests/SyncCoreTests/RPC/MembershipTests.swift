@@ -237,7 +237,7 @@ struct MembershipTests {
                         == RevokedNotification(space: alice.space, reason: "ucan_revoked"))
             }
             #expect(try await revoker.takeNotifications().isEmpty)
-            #expect(try await harness.storage.isAnyRevoked(of: ["any text at all"], in: alice.space))
+            #expect(try await harness.storage.access(to: alice.space, with: ["any text at all"]).isAnyRevoked)
         }
     }
 

@@ -45,7 +45,7 @@ struct SpaceServiceTests {
                 relay: ChangeRelay(
                     storage: database.storage, broker: broker, clock: ContinuousClock(), logger: Logger(label: "test")),
                 authorities: .idle(broker), pushLimits: PushLimits(), metrics: metrics)
-            let grant = try await SpaceAuthorizer(spaces: database.storage, revocations: database.storage)
+            let grant = try await SpaceAuthorizer(store: database.storage)
                 .authorizeWrite(alice, to: alice.space, ucan: "")
 
             let pushes = 100

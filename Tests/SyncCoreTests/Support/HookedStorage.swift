@@ -7,6 +7,7 @@ import Synchronization
 final class HookedStorage: Storage {
     private let storage: any Storage
     private let hook = Mutex<(@Sendable () async -> Void)?>(nil)
+    private let failure = Mutex<StorageError?>(nil)
     private let revocationHook = Mutex<(@Sendable () async -> Void)?>(nil)
 
     init(_ storage: any Storage) { self.storage = storage }
@@ -14,12 +15,16 @@ final class HookedStorage: Storage {
     /// Runs `hook` once, after the next `spaces` has read and before it returns.
     func afterReadingSpaces(_ hook: @escaping @Sendable () async -> Void) { self.hook.withLock { $0 = hook } }
 
+    /// Lets the next `spaces` fail.
+    func failReadingSpaces(with error: StorageError) { self.failure.withLock { $0 = error } }
+
     /// Runs `hook` once, after the next look for revocations and before its answer.
     func afterLookingForRevocations(_ hook: @escaping @Sendable () async -> Void) {
         self.revocationHook.withLock { $0 = hook }
     }
 
     func spaces(_ ids: [SpaceID]) async throws(StorageError) -> [SpaceID: Space] {
+        if let failure = self.failure.withLock({ $0.take() }) { throw failure }
         let spaces = try await self.storage.spaces(ids)
         await self.hook.withLock { $0.take() }?()
         return spaces
@@ -67,10 +72,10 @@ final class HookedStorage: Storage {
         try await self.storage.revoke(cid, in: space)
     }
 
-    func isAnyRevoked(of cids: [String], in space: SpaceID) async throws(StorageError) -> Bool {
-        let isRevoked = try await self.storage.isAnyRevoked(of: cids, in: space)
+    func access(to space: SpaceID, with cids: [String]) async throws(StorageError) -> SpaceAccess {
+        let access = try await self.storage.access(to: space, with: cids)
         await self.revocationHook.withLock { $0.take() }?()
-        return isRevoked
+        return access
     }
 
     func createInvitation(in mailbox: String, payload: String) async throws(StorageError) -> Invitation {
