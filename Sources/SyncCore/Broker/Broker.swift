@@ -171,37 +171,76 @@ extension Broker {
         let mark: RevocationMark
     }
 
+    /// A subscription that is in effect and has not been answered.
+    struct Attempt {
+        fileprivate let request: Request
+        /// `nil` for a connection that is not registered.
+        fileprivate let ticket: SubscriptionTicket?
+    }
+
     /// Every frame published after this call reaches the connection, in every space whose grant still stands: one that has
-    /// been revoked since it was given is not taken, and a revocation from now on ends the subscription. Does nothing for a
-    /// connection that is not registered.
+    /// been revoked since it was given is not taken, and a revocation from now on ends the subscription.
     ///
-    /// - Returns: Why a grant was not taken, in the order of the grants, and the spaces that the connection did not watch
-    ///   before.
-    package func subscribe(
-        _ id: ConnectionID, to grants: [ReadGrant]
-    ) -> (objections: [AuthorizationError?], added: [SpaceID]) {
+    /// A space that the connection watches already, it watches in any case: the authority that it has is replaced when the
+    /// attempt is settled.
+    ///
+    /// - Returns: Why a grant was not taken, in the order of the grants, or what is to be settled.
+    func subscribe(_ id: ConnectionID, to grants: [ReadGrant]) -> [Result<Attempt, AuthorizationError>] {
         self.subscribe(id, to: grants.map { Request(space: $0.space, delegation: $0.delegation, mark: $0.mark) })
     }
 
-    func subscribe(
-        _ id: ConnectionID, to requests: [Request]
-    ) -> (objections: [AuthorizationError?], added: [SpaceID]) {
-        let (objections, added, isSooner) = self.changeTable { state in
+    func subscribe(_ id: ConnectionID, to requests: [Request]) -> [Result<Attempt, AuthorizationError>] {
+        let (attempts, isSooner) = self.changeTable { state in
             let expiryBefore = state.table.nextExpiry
-            var added: [SpaceID] = []
-            let objections = requests.map { request in
+            let attempts: [Result<Attempt, AuthorizationError>] = requests.map { request in
                 // Compared under the lock that a revocation takes to end subscriptions, so that none slips in behind it.
+                if let objection = self.revocations.objection(to: request.delegation, since: request.mark) {
+                    return .failure(objection)
+                }
+                let ticket = state.table.subscribe(id, to: request.space, on: request.delegation)
+                return .success(Attempt(request: request, ticket: ticket))
+            }
+            let expiry = state.table.nextExpiry
+            return (attempts, expiry.map { $0 < expiryBefore ?? .max } ?? false)
+        }
+        if isSooner { self.expiryAlarm.ring() }
+        return attempts
+    }
+
+    /// Accepts attempts, each of which then counts in place of what the connection had for the space, and takes others back,
+    /// which leaves it what it had (docs/contract/rpc.md §3.1).
+    ///
+    /// - Parameters:
+    ///   - attempts: What `subscribe` has returned, and whether each has succeeded.
+    ///   - answer: Queues the answer to the request. Must not wait. Gets, in the order of the attempts, why the grant does not
+    ///     stand. A revocation in one of the accepted spaces returns before this call or after `answer`.
+    func settle(
+        _ id: ConnectionID, _ attempts: [(attempt: Result<Attempt, AuthorizationError>, hasSucceeded: Bool)],
+        answer: ([AuthorizationError?]) -> Void
+    ) {
+        let (objections, flights) = self.changeTable { state in
+            var flights: [UInt64] = []
+            let objections: [AuthorizationError?] = attempts.map { attempt, hasSucceeded in
+                let (request, ticket): (Request, SubscriptionTicket?)
+                switch attempt {
+                case .failure(let objection): return objection
+                case .success(let attempt): (request, ticket) = (attempt.request, attempt.ticket)
+                }
                 let objection = self.revocations.objection(to: request.delegation, since: request.mark)
-                if objection == nil, state.table.subscribe(id, to: request.space, on: request.delegation) {
-                    added.append(request.space)
+                guard let ticket else { return objection }
+                if hasSucceeded, objection == nil {
+                    state.table.accept(ticket, of: id, to: request.space)
+                    flights.append(state.flights.takeOff(to: request.space))
+                } else {
+                    state.table.withdraw(ticket, of: id, to: request.space)
                 }
                 return objection
             }
-            let expiry = state.table.nextExpiry
-            return (objections, added, expiry.map { $0 < expiryBefore ?? .max } ?? false)
+            return (objections, flights)
         }
-        if isSooner { self.expiryAlarm.ring() }
-        return (objections, added)
+        answer(objections)
+        let waiting = self.state.withLock { state in flights.flatMap { state.flights.land($0) } }
+        for continuation in waiting { continuation.resume() }
     }
 
     /// Ends every subscription to `space` that rests on a chain with the token `cid`, and every lease on one. The store must

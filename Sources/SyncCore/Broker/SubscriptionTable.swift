@@ -21,6 +21,11 @@ struct EndedSubscription {
     let space: SpaceID
 }
 
+/// Names one attempt to subscribe, from when it takes effect to when it is answered.
+struct SubscriptionTicket: Hashable, Sendable {
+    fileprivate let number: UInt64
+}
+
 /// Who is connected and who watches what, on which authority: indexes that always agree. Pure; `Broker` keeps it under its
 /// lock.
 ///
@@ -35,8 +40,17 @@ struct SubscriptionTable {
     private struct Seat {
         /// Index of the subscriber in the array of the space.
         var slot: Int
+        /// Never empty, the oldest first. The newest one counts; the others are what the seat falls back to when an attempt
+        /// to subscribe again comes to nothing before it is answered.
+        var authorities: [Authority]
+
+        var delegations: Int { self.authorities.count { $0.delegation != nil } }
+    }
+
+    private struct Authority {
+        let ticket: SubscriptionTicket
         /// `nil` for the connection's personal space.
-        var delegation: VerifiedDelegation?
+        let delegation: VerifiedDelegation?
     }
 
     private struct Expiry: Comparable, Hashable {
@@ -52,9 +66,11 @@ struct SubscriptionTable {
     private var watchers: [SpaceID: [Subscriber]] = [:]
     private var mailboxes: [String: [Subscriber]] = [:]
     private var limitCounts: [String: Int] = [:]
-    /// Every delegated seat, and some that have been left or got another authority since.
+    /// Those of all delegations that somebody watches on, and some of others.
     private var expiries = Heap<Expiry>()
-    private var delegatedSeats = 0
+    /// Delegations that somebody watches on, once for each.
+    private var delegations = 0
+    private var nextTicket: UInt64 = 0
 
     /// Registered connections.
     var count: Int { self.entries.count }
@@ -92,18 +108,40 @@ struct SubscriptionTable {
         return true
     }
 
-    /// A subscription that exists gets the new authority in place of the one it has.
+    /// Lets a connection watch a space from now on. When it does already, the authority that it has stays behind the new one
+    /// until the attempt is accepted.
     ///
-    /// - Returns: False when the connection watched the space already, or is not registered.
-    mutating func subscribe(_ id: ConnectionID, to space: SpaceID, on delegation: VerifiedDelegation?) -> Bool {
-        guard let entry = self.entries[id] else { return false }
-        let seat = entry.seats[space]
-        let slot = seat?.slot ?? self.watchers[space]?.count ?? 0
-        if seat == nil { self.watchers[space, default: []].append(entry.subscriber) }
-        if seat?.delegation != nil { self.delegatedSeats -= 1 }
-        self.entries[id]?.seats[space] = Seat(slot: slot, delegation: delegation)
+    /// - Returns: `nil` when the connection is not registered.
+    mutating func subscribe(
+        _ id: ConnectionID, to space: SpaceID, on delegation: VerifiedDelegation?
+    ) -> SubscriptionTicket? {
+        guard let entry = self.entries[id] else { return nil }
+        let ticket = SubscriptionTicket(number: self.nextTicket)
+        self.nextTicket += 1
+        let authority = Authority(ticket: ticket, delegation: delegation)
+        if entry.seats[space] == nil {
+            self.watchers[space, default: []].append(entry.subscriber)
+            let slot = self.watchers[space, default: []].count - 1
+            self.entries[id]?.seats[space] = Seat(slot: slot, authorities: [authority])
+        } else {
+            self.entries[id]?.seats[space]?.authorities.append(authority)
+        }
         if let delegation { self.expect(Expiry(second: delegation.expiresAt, connection: id, space: space)) }
-        return seat == nil
+        return ticket
+    }
+
+    /// Puts the authority of this attempt in the place of those that the connection had for the space. Has no effect once it
+    /// is gone.
+    mutating func accept(_ ticket: SubscriptionTicket, of id: ConnectionID, to space: SpaceID) {
+        guard self.entries[id]?.seats[space]?.authorities.contains(where: { $0.ticket == ticket }) == true else {
+            return
+        }
+        self.dropAuthorities(of: id, to: space) { $0.ticket.number < ticket.number }
+    }
+
+    /// Takes the authority of this attempt back: the connection watches the space on the one before, if it has one.
+    mutating func withdraw(_ ticket: SubscriptionTicket, of id: ConnectionID, to space: SpaceID) {
+        self.dropAuthorities(of: id, to: space) { $0.ticket == ticket }
     }
 
     mutating func unsubscribe(_ id: ConnectionID, from spaces: some Sequence<SpaceID>) {
@@ -124,9 +162,8 @@ struct SubscriptionTable {
     /// Ends every subscription to `space` that rests on a chain with the token `cid`.
     mutating func endSubscriptions(restingOn cid: String, in space: SpaceID) -> [EndedSubscription] {
         let ended = self.subscribers(of: space).filter { subscriber in
-            self.entries[subscriber.id]?.seats[space]?.delegation?.rests(on: cid, in: space) == true
+            self.dropAuthorities(of: subscriber.id, to: space) { $0.delegation?.rests(on: cid, in: space) == true }
         }
-        for subscriber in ended { self.unsubscribe(subscriber.id, from: [space]) }
         return ended.map { EndedSubscription(subscriber: $0, space: space) }
     }
 
@@ -137,15 +174,33 @@ struct SubscriptionTable {
         var ended: [EndedSubscription] = []
         while let next = self.expiries.min, next.second < now {
             _ = self.expiries.popMin()
-            guard self.isCurrent(next), let subscriber = self.entries[next.connection]?.subscriber else { continue }
-            self.unsubscribe(next.connection, from: [next.space])
+            guard let subscriber = self.entries[next.connection]?.subscriber,
+                self.dropAuthorities(
+                    of: next.connection, to: next.space, where: { $0.delegation?.expiresAt == next.second })
+            else { continue }
             ended.append(EndedSubscription(subscriber: subscriber, space: next.space))
         }
         return ended
     }
 
+    /// - Returns: True when none was left, which has ended the subscription.
+    @discardableResult
+    private mutating func dropAuthorities(
+        of id: ConnectionID, to space: SpaceID, where isDropped: (Authority) -> Bool
+    ) -> Bool {
+        guard let seat = self.entries[id]?.seats[space] else { return false }
+        let kept = seat.authorities.filter { !isDropped($0) }
+        guard !kept.isEmpty else {
+            self.unsubscribe(id, from: [space])
+            return true
+        }
+        self.delegations -= seat.delegations - kept.count { $0.delegation != nil }
+        self.entries[id]?.seats[space]?.authorities = kept
+        return false
+    }
+
     private mutating func vacate(_ seat: Seat, in space: SpaceID) {
-        if seat.delegation != nil { self.delegatedSeats -= 1 }
+        self.delegations -= seat.delegations
         guard let last = self.watchers[space]?.popLast() else { return }
         if let count = self.watchers[space]?.count, seat.slot < count {
             self.watchers[space]?[seat.slot] = last
@@ -157,14 +212,15 @@ struct SubscriptionTable {
     /// Outdated expiries stay until their second, which may be months away: when they are the greater part, all are thrown
     /// out together.
     private mutating func expect(_ expiry: Expiry) {
-        self.delegatedSeats += 1
+        self.delegations += 1
         self.expiries.insert(expiry)
-        guard self.expiries.count > 2 * self.delegatedSeats + 64 else { return }
+        guard self.expiries.count > 2 * self.delegations + 64 else { return }
         var seen: Set<Expiry> = []
         self.expiries = Heap(self.expiries.unordered.filter { self.isCurrent($0) && seen.insert($0).inserted })
     }
 
     private func isCurrent(_ expiry: Expiry) -> Bool {
-        self.entries[expiry.connection]?.seats[expiry.space]?.delegation?.expiresAt == expiry.second
+        self.entries[expiry.connection]?.seats[expiry.space]?.authorities
+            .contains { $0.delegation?.expiresAt == expiry.second } == true
     }
 }

@@ -40,7 +40,7 @@ struct BrokerRevocationTests {
         ) -> AuthorizationError? {
             let request = Broker.Request(
                 space: delegation.space, delegation: delegation, mark: mark ?? self.log.mark)
-            return self.broker.subscribe(id, to: [request]).objections[0]
+            return self.broker.accept(request, of: id)
         }
     }
 
@@ -110,6 +110,59 @@ struct BrokerRevocationTests {
         #expect(revoked.isRaised)
     }
 
+    @Test("C3: a revocation returns after the answer to a subscription that it found accepted")
+    func answerUnderWay() async throws {
+        let parts = Parts()
+        let bob = parts.register()
+        let chain = try VerifiedDelegation.fixture("bob", over: self.space)
+        let request = Broker.Request(space: self.space, delegation: chain, mark: parts.log.mark)
+        let (broker, space) = (parts.broker, self.space)
+        let (answering, answered, revoked) = (Flag(), Flag(), Flag())
+        let gate = DispatchSemaphore(value: 0)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                // On a thread of its own: it is held.
+                await withCheckedContinuation { done in
+                    DispatchQueue.global().async {
+                        let attempts = broker.subscribe(bob, to: [request]).map { ($0, hasSucceeded: true) }
+                        broker.settle(bob, attempts) { objections in
+                            #expect(objections == [nil])
+                            answering.raise()
+                            gate.wait()
+                            answered.raise()
+                        }
+                        done.resume()
+                    }
+                }
+            }
+            try await waitUntil { answering.isRaised }
+            group.addTask {
+                _ = await broker.revoke(chain.cids[0], in: space)
+                #expect(answered.isRaised)
+                revoked.raise()
+            }
+            try await waitUntil { !broker.isSubscribed(bob, to: space) }
+            for _ in 0..<100 { await Task.yield() }
+            #expect(!revoked.isRaised)
+            gate.signal()
+            try await group.waitForAll()
+        }
+        #expect(revoked.isRaised)
+    }
+
+    @Test("C3: an attempt that was revoked before it is settled is refused and leaves nobody subscribed")
+    func revokedUnsettled() async throws {
+        let parts = Parts()
+        let bob = parts.register()
+        let chain = try VerifiedDelegation.fixture("bob", over: self.space)
+        let request = Broker.Request(space: self.space, delegation: chain, mark: parts.log.mark)
+        let attempts = parts.broker.subscribe(bob, to: [request]).map { ($0, hasSucceeded: true) }
+        #expect(parts.broker.isSubscribed(bob, to: self.space))
+        #expect(await parts.broker.revoke(chain.cids[0], in: self.space).count == 1)
+        parts.broker.settle(bob, attempts) { #expect($0 == [.refused(.delegation(.revoked))]) }
+        #expect(!parts.broker.isSubscribed(bob, to: self.space))
+    }
+
     @Test(
         "C3: whatever runs beside it, nothing is offered to a revoked connection once the revocation has returned",
         arguments: 0..<20)
@@ -138,7 +191,7 @@ struct BrokerRevocationTests {
                         let isRevoked = inStore.isRaised
                         await Task.yield()
                         guard !isRevoked else { return }
-                        _ = broker.subscribe(member, to: [.init(space: space, delegation: chain, mark: mark)])
+                        broker.accept(.init(space: space, delegation: chain, mark: mark), of: member)
                     }
                 }
             }

@@ -280,6 +280,45 @@ struct DelegatedAccessTests {
         }
     }
 
+    @Test("C3: a chain that is revoked while its entry is answered fails, and cancels nothing that rests on another")
+    func revokedRenewal() async throws {
+        try await EngineHarness.run { harness in
+            let space = try await Shared(harness)
+            let (alice, bob) = (harness.connect(self.person("alice")), harness.connect(self.person("bob")))
+            let (first, second) = (space.ucan("bob"), space.ucan("bob"))
+            let authorities = harness.engine.services.authorities
+            #expect(try await self.subscribe(bob, (space.id, first)).spaces.count == 1)
+            harness.hooks.afterReadingSpaces {
+                await authorities.revoked(UnverifiedDelegation.cid(of: second), in: space.id, by: nil)
+            }
+            #expect(try await self.subscribe(bob, (space.id, second)) == self.forbidden(space.id))
+            _ = try await self.push(alice, [.fixture(1)], to: space.id, space.ucan("alice"))
+            #expect(try await bob.nextNotification().method == "revoked")
+            #expect(try await bob.notification().cursor == 1)
+            await authorities.revoked(UnverifiedDelegation.cid(of: first), in: space.id, by: nil)
+            #expect(harness.engine.services.broker.publish(ByteBuffer(), to: space.id, except: nil) == 0)
+        }
+    }
+
+    @Test("C3: an entry that fails in storage leaves the authority of the subscription as it was")
+    func failedRenewal() async throws {
+        try await EngineHarness.run { harness in
+            let space = try await Shared(harness)
+            let bob = harness.connect(self.person("bob"))
+            let (first, second) = (space.ucan("bob"), space.ucan("bob"))
+            let authorities = harness.engine.services.authorities
+            #expect(try await self.subscribe(bob, (space.id, first)).spaces.count == 1)
+            harness.hooks.failReadingSpaces(with: .unavailable)
+            let failed = try await self.subscribe(bob, (space.id, second))
+            #expect(failed.spaces.isEmpty)
+            #expect(failed.errors == [.init(space: space.id.wireText, error: .internal)])
+            await authorities.revoked(UnverifiedDelegation.cid(of: second), in: space.id, by: nil)
+            #expect(harness.engine.services.broker.publish(ByteBuffer(), to: space.id, except: nil) == 1)
+            await authorities.revoked(UnverifiedDelegation.cid(of: first), in: space.id, by: nil)
+            #expect(harness.engine.services.broker.publish(ByteBuffer(), to: space.id, except: nil) == 0)
+        }
+    }
+
     @Test(
         "C3: a pull in progress is cut by the revocation: no chunk after it, no commit, forbidden",
         arguments: TestBackend.available)

@@ -12,53 +12,62 @@ func subscribe(_ params: SubscribeParams, _ context: RPCContext) async throws(Re
         decisions.append(await context.authorizeRead(of: entry.id, ucan: entry.ucan))
     }
 
-    // Registered before the cursors are read, so that a write falls into the answer or into a notification, never between.
-    let grants = decisions.compactMap { try? $0.get() }
+    // In effect before the cursors are read, so that a write falls into the answer or into a notification, never between.
+    let broker = context.services.broker
     let relay = context.services.spaces.relay
+    let grants = decisions.compactMap { try? $0.get() }
     let spaces = Set(grants.map(\.space))
     relay.openingBegins(spaces)
-    let (objections, added) = context.services.broker.subscribe(context.connectionID, to: grants)
-    var objection = objections.makeIterator()
-    decisions = decisions.map { decision in
-        decision.flatMap { grant in
-            (objection.next() ?? nil).map { .failure(context.refusal($0, of: grant.space)) } ?? .success(grant)
-        }
-    }
-    let states = await context.services.spaces.states(of: decisions.compactMap { try? $0.get() })
-
-    var result = SubscribeResult(spaces: [])
-    var peers: [(index: Int, space: SpaceID)] = []
-    for (entry, decision) in zip(params.spaces, decisions) {
-        switch decision.flatMap({ context.stateIfSubscribed($0, states) }) {
-        case .success(let space):
-            result.spaces.append(
-                .init(
-                    id: entry.id, cursor: space.cursor, keyGeneration: space.keyGeneration,
-                    rewrapEpoch: space.rewrapEpoch))
-            if entry.presence { peers.append((result.spaces.count - 1, space.id)) }
-        case .failure(let error):
-            context.logInternal(error, space: try? decision.get().space)
-            result.errors.append(.init(space: entry.id, error: error.code))
-        }
-    }
-    let failed = added.filter { if case .failure = states[$0] { true } else { false } }
-    context.services.broker.unsubscribe(context.connectionID, from: failed)
+    let attempts = broker.subscribe(context.connectionID, to: grants)
+    let states = await context.services.spaces.states(of: grants)
     relay.openingEnds(spaces, at: states.compactMapValues { try? $0.get().cursor })
 
-    context.addPeers(to: &result, peers)
-    try await context.respond(result)
+    try await context.room()
+    let outcomes = zip(grants, attempts).map { grant, attempt in
+        (attempt: attempt, hasSucceeded: (try? states[grant.space]?.get()) != nil)
+    }
+    broker.settle(context.connectionID, outcomes) { objections in
+        var objection = objections.makeIterator()
+        let rows = decisions.map { decision in
+            decision.flatMap { context.row(of: $0, in: states, objection: objection.next() ?? nil) }
+        }
+        context.enqueue(result: context.subscribeResult(params.spaces, rows))
+    }
     return .ok
 }
 
 extension RPCContext {
-    /// What the answer says of a space. A delegation that was revoked while the row was read has ended the subscription.
-    fileprivate func stateIfSubscribed(
-        _ grant: ReadGrant, _ states: [SpaceID: Result<Space, StorageError>]
+    fileprivate func row(
+        of grant: ReadGrant, in states: [SpaceID: Result<Space, StorageError>], objection: AuthorizationError?
     ) -> Result<Space, RPCError> {
-        let state = (states[grant.space] ?? .failure(.spaceNotFound)).mapError { RPCError($0) }
-        guard case .success = state else { return state }
-        let objection = self.services.revocations.objection(to: grant.delegation, since: grant.mark)
-        return objection.map { .failure(self.refusal($0, of: grant.space)) } ?? state
+        if let objection { return .failure(self.refusal(objection, of: grant.space)) }
+        return (states[grant.space] ?? .failure(.spaceNotFound)).mapError { failure in
+            let error = RPCError(failure)
+            self.logInternal(error, space: grant.space)
+            return error
+        }
+    }
+
+    /// - Parameter rows: For each entry its space, or why there is no subscription.
+    fileprivate func subscribeResult(
+        _ entries: [SubscribeParams.Entry], _ rows: [Result<Space, RPCError>]
+    ) -> SubscribeResult {
+        var result = SubscribeResult(spaces: [])
+        var peers: [(index: Int, space: SpaceID)] = []
+        for (entry, row) in zip(entries, rows) {
+            switch row {
+            case .success(let space):
+                result.spaces.append(
+                    .init(
+                        id: entry.id, cursor: space.cursor, keyGeneration: space.keyGeneration,
+                        rewrapEpoch: space.rewrapEpoch))
+                if entry.presence { peers.append((result.spaces.count - 1, space.id)) }
+            case .failure(let error):
+                result.errors.append(.init(space: entry.id, error: error.code))
+            }
+        }
+        self.addPeers(to: &result, peers)
+        return result
     }
 
     /// Tells who is present, for as many of the spaces as fit into one message: the last ones go without
