@@ -39,11 +39,12 @@ package final class SyncEngine: Sendable {
         let broker = Broker(
             connectionsPerMailboxMax: configuration.connectionsPerMailboxMax, revocations: revocations,
             unixTime: unixTime, metrics: metrics, logger: logger)
-        let relay = ChangeRelay(storage: storage, broker: broker, clock: clock, logger: logger)
         let presence = PresenceRegistry(
             broker: broker, pseudonyms: PresencePseudonyms(), elapsed: clock.stopwatch(), logger: logger)
         let authorities = AuthorityWatch(
             broker: broker, presence: presence, clock: clock, unixTime: unixTime, logger: logger)
+        let relay = ChangeRelay(
+            storage: storage, broker: broker, authorities: authorities, clock: clock, logger: logger)
         self.services = EngineServices(
             configuration: configuration,
             methods: .client,

@@ -4,6 +4,8 @@ package import SyncProtocol
 package enum ChangeFeedEvent: Hashable, Sendable {
     /// They have committed changes up to these cursors.
     case changed([SpaceID: Int64])
+    /// One of them has taken a delegation back.
+    case revoked(cid: String, space: SpaceID)
     /// The feed hears again, or for the first time: anything may have changed before.
     case resumed
 }
@@ -13,6 +15,10 @@ package protocol ChangeFeed: Sendable {
     /// Tells the others that this process has committed changes of `space` up to `cursor`. Does not wait. What has not gone
     /// out yet is kept, as one announcement for each space.
     func announce(_ space: SpaceID, at cursor: Int64)
+
+    /// Those of the tokens that are revoked in their space. For whoever has not listened all the time: a revocation is told
+    /// as part of itself, once, to those who listen.
+    func revocations(among tokens: [SpaceID: Set<String>]) async throws(StorageError) -> [SpaceID: Set<String>]
 
     /// Listens until the task is cancelled, over any number of lost connections. To be run once; without it nothing is told
     /// either.

@@ -21,7 +21,11 @@ final class PostgresChangeFeed: ChangeFeed {
     private let pool: PostgresPool
     private let thread: EventThread
     private let logger: Logger
-    private let origin = UInt64.random(in: 1 ... .max)
+    /// Names this process to the others.
+    let origin = UInt64.random(in: 1 ... .max)
+
+    /// One channel for each schema: servers in different ones have nothing to tell each other.
+    static let channelExpression = "'less_sync_' || current_schema()::regnamespace::oid::text"
 
     // Guarded by itself.
     private let state = Mutex(State())
@@ -54,6 +58,38 @@ final class PostgresChangeFeed: ChangeFeed {
             { connection in
                 try await self.pool.pull(space, since: after, through: through, on: connection, body)
             }, unavailable: { $0 })
+    }
+
+    func revocations(among tokens: [SpaceID: Set<String>]) async throws(StorageError) -> [SpaceID: Set<String>] {
+        let cids = tokens.values.reduce(into: Set()) { $0.formUnion($1) }
+        guard !cids.isEmpty else { return [:] }
+        let statement = PostgresStatement(
+            name: "revocations_among",
+            sql: """
+                SELECT space_id, ucan_cid FROM revocations
+                WHERE space_id = ANY ($1::uuid[]) AND ucan_cid = ANY ($2::text[])
+                """,
+            parameters: [PostgresValue.ids(Array(tokens.keys)), PostgresValue.texts(Array(cids))])
+        let rows: PostgresRows?
+        do {
+            rows = try await self.pool.withConnection(
+                { connection throws(PostgresFailure) in
+                    try await connection.execute([statement], within: self.pool.configuration.waitLimit)
+                }, unavailable: { _ in .unavailable }
+            ).first
+        } catch {
+            throw error.storageError
+        }
+        var revoked: [SpaceID: Set<String>] = [:]
+        guard let rows else { return revoked }
+        for row in 0..<rows.count {
+            guard let space = rows.id(row, 0) as SpaceID?, let cid = rows.text(row, 1) else {
+                throw .database(detail: "unexpected types in revocations")
+            }
+            // A CID of one space may be revoked in another that was asked for.
+            if tokens[space]?.contains(cid) == true { revoked[space, default: []].insert(cid) }
+        }
+        return revoked
     }
 
     func run(_ receive: @escaping @Sendable (ChangeFeedEvent) -> Void) async {
@@ -91,6 +127,12 @@ final class PostgresChangeFeed: ChangeFeed {
         let origin = self.origin
         let listener = PostgresListener(
             received: { payload in
+                if let revocation = RevocationAnnouncement(payload: payload) {
+                    if revocation.origin != origin {
+                        receive(.revoked(cid: revocation.cid, space: revocation.space))
+                    }
+                    return
+                }
                 guard let announcement = ChangeAnnouncement(payload: payload), announcement.origin != origin else {
                     return
                 }
@@ -113,9 +155,7 @@ final class PostgresChangeFeed: ChangeFeed {
         }
     }
 
-    /// One channel for each schema: servers in different ones have nothing to tell each other.
-    private static let channel = PostgresStatement(
-        sql: "SELECT 'less_sync_' || current_schema()::regnamespace::oid::text")
+    private static let channel = PostgresStatement(sql: "SELECT \(PostgresChangeFeed.channelExpression)")
 
     /// Sends until the connection is lost or the task is cancelled.
     private func serve(
@@ -157,7 +197,7 @@ final class PostgresChangeFeed: ChangeFeed {
         var statements = payloads.map { payload in
             PostgresStatement(
                 name: "notify",
-                sql: "SELECT pg_notify('less_sync_' || current_schema()::regnamespace::oid::text, $1::text)",
+                sql: "SELECT pg_notify(\(Self.channelExpression), $1::text)",
                 parameters: [PostgresValue.text(payload)])
         }
         if statements.isEmpty { statements = [PostgresStatement(name: "ping", sql: "SELECT 1")] }

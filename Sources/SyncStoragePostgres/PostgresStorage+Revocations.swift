@@ -3,14 +3,22 @@ package import SyncStorage
 
 extension PostgresStorage {
     package func revoke(_ cid: String, in space: SpaceID) async throws(StorageError) {
+        // The other processes hear of it with the commit, unlike of writes, which are many: none is left out and none is
+        // told what was written later before it.
+        let announcement = RevocationAnnouncement(origin: self.feed.origin, space: space, cid: cid)
         _ = try await self.run(
             PostgresStatement(
                 name: "revoke",
                 sql: """
-                    INSERT INTO revocations (space_id, ucan_cid) VALUES ($1::uuid, $2::text)
-                    ON CONFLICT (space_id, ucan_cid) DO NOTHING
+                    WITH revoked AS (
+                        INSERT INTO revocations (space_id, ucan_cid) VALUES ($1::uuid, $2::text)
+                        ON CONFLICT (space_id, ucan_cid) DO NOTHING
+                    )
+                    SELECT pg_notify(\(PostgresChangeFeed.channelExpression), $3::text)
                     """,
-                parameters: [PostgresValue.id(space), PostgresValue.text(cid)]))
+                parameters: [
+                    PostgresValue.id(space), PostgresValue.text(cid), PostgresValue.text(announcement.payload),
+                ]))
     }
 
     package func access(to space: SpaceID, with cids: [String]) async throws(StorageError) -> SpaceAccess {

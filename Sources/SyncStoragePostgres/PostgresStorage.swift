@@ -11,7 +11,7 @@ package final class PostgresStorage: Storage {
     let configuration: PostgresConfiguration
     let logger: Logger
 
-    private let feed: PostgresChangeFeed
+    let feed: PostgresChangeFeed
     let fileLocks: PostgresFileLocks
 
     // Guarded by itself.

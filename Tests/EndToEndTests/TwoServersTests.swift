@@ -199,6 +199,109 @@ struct TwoServersTests {
         }
     }
 
+    /// A space of alice's, who is connected to one server; bob and carol watch it from the other.
+    private struct Sharing {
+        let space = SpaceID.random()
+        let alice: SyncClient
+        let bob: SyncClient
+        let carol: SyncClient
+
+        init(_ one: InProcessServer.Running, _ two: InProcessServer.Running) async throws {
+            func person(_ name: String) -> Principal {
+                var person = Principal.fixture(name)
+                person.did = TestDelegation.did(name)
+                return person
+            }
+            self.alice = try await one.connect(as: person("alice"))
+            self.bob = try await two.connect(as: person("bob"))
+            self.carol = try await two.connect(as: person("carol"))
+            _ = try await self.alice.createSpace(self.space, rootPublicKey: TestDelegation.rootKey("alice"))
+        }
+
+        func chain(_ name: String) -> String {
+            TestDelegation.chain(["alice", name], name == "alice" ? .admin : .read, over: self.space)
+        }
+
+        func watch(_ client: SyncClient, with chain: String) async throws {
+            let answer = try await client.subscribe([.init(id: self.space.wireText, ucan: chain)])
+            #expect(answer.errors.isEmpty)
+        }
+
+        func push(_ number: Int) async throws {
+            let params = PushParams(
+                space: self.space.wireText, ucan: self.chain("alice"), changes: [.fixture(number)])
+            #expect(try await self.alice.push(params) == .accepted(cursor: Int64(number)))
+        }
+
+        /// What came, up to the change with this cursor.
+        func events(of client: SyncClient, through cursor: Int64) async throws -> [String] {
+            try await within(.seconds(60), "change \(cursor)") {
+                var events: [String] = []
+                while let event = await client.nextEvent() {
+                    switch event {
+                    case .sync(let sync): events.append("sync \(sync.cursor)")
+                    case .revoked: events.append("revoked")
+                    default: events.append("\(event)")
+                    }
+                    if events.last == "sync \(cursor)" { break }
+                }
+                return events
+            }
+        }
+
+        /// Everything that has come, when nothing more can.
+        func rest(of client: SyncClient) async -> [String] {
+            await client.close()
+            var events: [String] = []
+            while let event = await client.nextEvent() {
+                events.append(event == .revoked(RevokedNotification(space: self.space)) ? "revoked" : "\(event)")
+            }
+            return events
+        }
+    }
+
+    @Test("C3, MRV-10: who is revoked through one server hears nothing more through the other, whose others do")
+    func revoked() async throws {
+        try await self.withTwo { _, one, two in
+            let sharing = try await Sharing(one, two)
+            let bobs = sharing.chain("bob")
+            try await sharing.watch(sharing.bob, with: bobs)
+            try await sharing.watch(sharing.carol, with: sharing.chain("carol"))
+            try await sharing.push(1)
+            #expect(try await sharing.events(of: sharing.bob, through: 1) == ["sync 1"])
+            try await sharing.alice.revoke(
+                TestDelegation.cid(of: bobs), in: sharing.space, ucan: sharing.chain("alice"))
+            try await sharing.push(2)
+            #expect(try await sharing.events(of: sharing.carol, through: 2) == ["sync 1", "revoked", "sync 2"])
+            #expect(await sharing.rest(of: sharing.bob) == ["revoked"])
+            await sharing.alice.close()
+            await sharing.carol.close()
+        }
+    }
+
+    @Test("C3: a revocation that nobody has announced ends subscriptions when listening begins again")
+    func unheardRevocation() async throws {
+        try await self.withTwo { database, one, two in
+            let sharing = try await Sharing(one, two)
+            let bobs = sharing.chain("bob")
+            try await sharing.watch(sharing.bob, with: bobs)
+            try await sharing.watch(sharing.carol, with: sharing.chain("carol"))
+            try await database.prepare { test in
+                _ = try await test.execute(
+                    "INSERT INTO revocations (space_id, ucan_cid) VALUES ($1, $2)",
+                    [.id(sharing.space), .text(TestDelegation.cid(of: bobs))])
+            }
+            try await Self.cutConnections(of: database)
+            let event = try await within(.seconds(30), "bob is told") { await sharing.bob.nextEvent() }
+            #expect(event == .revoked(RevokedNotification(space: sharing.space)))
+            try await sharing.push(1)
+            #expect(try await sharing.events(of: sharing.carol, through: 1) == ["revoked", "sync 1"])
+            #expect(await sharing.rest(of: sharing.bob) == [])
+            await sharing.alice.close()
+            await sharing.carol.close()
+        }
+    }
+
     private static func cutConnections(of database: TestDatabaseURL) async throws {
         let console = try await PostgresConsole(url: database.url)
         defer { console.close() }

@@ -24,6 +24,12 @@ struct PostgresChangeFeedTests {
             }
         }
 
+        func revocations(in space: SpaceID) -> [String] {
+            self.events.withLock { events in
+                events.compactMap { if case .revoked(let cid, space) = $0 { cid } else { nil } }
+            }
+        }
+
         func waitUntil(_ condition: (Ear) -> Bool) async throws {
             let deadline = ContinuousClock.now + .seconds(30)
             while !condition(self) {
@@ -101,6 +107,44 @@ struct PostgresChangeFeedTests {
                 try await one.ear.waitUntil { $0.resumptions == Int(round) + 1 }
             }
             #expect(two.ear.resumptions == 1)
+        }
+    }
+
+    @Test("C3: a revocation is heard by the others as often as it is made, before what is announced later")
+    func revocation() async throws {
+        try await self.withTwo { test, one, two in
+            let space = try await test.makeSharedSpace()
+            let cids = ["it's", String(repeating: "ab", count: 32), "it's"]
+            for (number, cid) in cids.enumerated() {
+                try await test.storage.revoke(cid, in: space)
+                one.feed.announce(space, at: Int64(number + 1))
+                try await two.ear.waitUntil { $0.cursor(of: space) == Int64(number + 1) }
+                #expect(two.ear.revocations(in: space) == Array(cids.prefix(number + 1)))
+            }
+            let unknown = SpaceID.random()
+            await #expect(throws: StorageError.self) { try await test.storage.revoke("x", in: unknown) }
+            one.feed.announce(space, at: 10)
+            try await two.ear.waitUntil { $0.cursor(of: space) == 10 }
+            #expect(two.ear.revocations(in: unknown) == [])
+            #expect(one.ear.revocations(in: space) == [])
+        }
+    }
+
+    @Test("Of several tokens those that are revoked in their own space are found")
+    func revokedAmong() async throws {
+        try await PostgresTestStorage.withPostgres { test in
+            let feed = try #require(test.storage.changeFeed)
+            let (first, second) = (try await test.makeSharedSpace(), try await test.makeSharedSpace())
+            #expect(try await feed.revocations(among: [:]) == [:])
+            #expect(try await feed.revocations(among: [first: []]) == [:])
+            for (cid, space) in [("a", first), ("b", first), ("c", second)] {
+                try await test.storage.revoke(cid, in: space)
+            }
+            let found = try await feed.revocations(
+                among: [first: ["a", "c", "d"], second: ["a", "c"], .random(): ["a"]])
+            #expect(found == [first: ["a"], second: ["c"]])
+            await test.storage.close()
+            await #expect(throws: StorageError.unavailable) { _ = try await feed.revocations(among: [first: ["a"]]) }
         }
     }
 

@@ -21,6 +21,15 @@ struct AuthorityWatch: Sendable {
     /// - Parameter sender: Hears nothing of it.
     func revoked(_ cid: String, in space: SpaceID, by sender: ConnectionID?) async {
         let ended = await self.broker.revoke(cid, in: space)
+        self.tell(of: ended, in: space, except: sender)
+    }
+
+    /// As `revoked`, of a revocation by another server process. Does not wait.
+    func revokedElsewhere(_ cid: String, in space: SpaceID) {
+        self.tell(of: self.broker.endSubscriptions(restingOn: cid, in: space), in: space, except: nil)
+    }
+
+    private func tell(of ended: [EndedSubscription], in space: SpaceID, except sender: ConnectionID?) {
         for subscription in ended { self.removePresence(subscription) }
         let frame = FrameEncoder.notification(method: .revoked, params: RevokedNotification(space: space))
         self.broker.publish(frame, to: space, except: sender)

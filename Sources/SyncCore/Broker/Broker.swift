@@ -248,15 +248,23 @@ extension Broker {
     ///
     /// When this returns, no frame of the space is under way to one of them, and no grant given before lets it in again.
     func revoke(_ cid: String, in space: SpaceID) async -> [EndedSubscription] {
-        // In this order: whoever subscribes compares under the lock that the second takes.
-        self.revocations.append(cid, in: space)
-        let ended = self.changeTable { $0.table.endSubscriptions(restingOn: cid, in: space) }
+        let ended = self.endSubscriptions(restingOn: cid, in: space)
         await withCheckedContinuation { continuation in
             let isWaiting = self.state.withLock { $0.flights.wait(for: space, continuation) }
             if !isWaiting { continuation.resume() }
         }
         return ended
     }
+
+    /// As `revoke`, but does not wait for what is under way.
+    func endSubscriptions(restingOn cid: String, in space: SpaceID) -> [EndedSubscription] {
+        // In this order: whoever subscribes compares under the lock that the second takes.
+        self.revocations.append(cid, in: space)
+        return self.changeTable { $0.table.endSubscriptions(restingOn: cid, in: space) }
+    }
+
+    /// The tokens that subscriptions rest on.
+    var tokens: [SpaceID: Set<String>] { self.state.withLock { $0.table.tokens } }
 
     /// The subscriptions that have ended by time since the last call; each is reported once.
     func takeExpired() -> [EndedSubscription] {

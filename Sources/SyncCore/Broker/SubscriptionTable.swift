@@ -167,6 +167,19 @@ struct SubscriptionTable {
         return ended.map { EndedSubscription(subscriber: $0, space: space) }
     }
 
+    /// CIDs of all delegations that somebody watches on.
+    var tokens: [SpaceID: Set<String>] {
+        var tokens: [SpaceID: Set<String>] = [:]
+        for entry in self.entries.values {
+            for (space, seat) in entry.seats {
+                for delegation in seat.authorities.compactMap(\.delegation) {
+                    tokens[space, default: []].formUnion(delegation.cids)
+                }
+            }
+        }
+        return tokens
+    }
+
     /// Ends every subscription whose delegation is not valid any more.
     ///
     /// - Parameter now: Unix seconds.

@@ -1,7 +1,7 @@
-package import Logging
+import Logging
 package import NIOCore
 package import SyncProtocol
-package import SyncStorage
+import SyncStorage
 import Synchronization
 
 /// Puts the notifications of this process and the changes of other ones into the order of each space's cursor, each told
@@ -25,6 +25,7 @@ package final class ChangeRelay: Sendable {
     private let storage: any Storage
     private let feed: (any ChangeFeed)?
     private let broker: Broker
+    private let authorities: AuthorityWatch
     private let clock: any Clock<Duration>
     private let logger: Logger
     private let (jobs, queue) = AsyncStream.makeStream(of: Job.self)
@@ -38,10 +39,13 @@ package final class ChangeRelay: Sendable {
     private static let pause: Duration = .seconds(1)
     private static let spacesPerQuery = 500
 
-    package init(storage: any Storage, broker: Broker, clock: any Clock<Duration>, logger: Logger) {
+    init(
+        storage: any Storage, broker: Broker, authorities: AuthorityWatch, clock: any Clock<Duration>, logger: Logger
+    ) {
         self.storage = storage
         self.feed = storage.changeFeed
         self.broker = broker
+        self.authorities = authorities
         self.clock = clock
         self.logger = logger
     }
@@ -150,6 +154,8 @@ package final class ChangeRelay: Sendable {
     private func heard(_ event: ChangeFeedEvent) {
         switch event {
         case .resumed: self.requestCatchUp()
+        // At once, so that no change that was committed later is told before.
+        case .revoked(let cid, let space): self.authorities.revokedElsewhere(cid, in: space)
         case .changed(let cursors):
             let watched = cursors.filter { self.broker.hasSubscribers(of: $0.key, except: nil) }
             self.announced(watched)
@@ -269,7 +275,8 @@ package final class ChangeRelay: Sendable {
         self.didRead(space, through: changes.told)
     }
 
-    /// Compares all watched spaces with the database, and forgets those that nobody watches.
+    /// Compares all watched spaces, and the tokens on which they are watched, with the database. Forgets the spaces that
+    /// nobody watches.
     private func catchUp() async {
         // Whoever asks from now on may know more than what is read now.
         let spaces = self.state.withLock { state in
@@ -281,15 +288,43 @@ package final class ChangeRelay: Sendable {
         self.state.withLock { state in
             for space in unwatched where state.sequences[space]?.isIdle == true { state.sequences[space] = nil }
         }
+        var cursors: [SpaceID: Int64] = [:]
         for start in stride(from: 0, to: watched.count, by: Self.spacesPerQuery) {
             let ids = Array(watched[start..<min(start + Self.spacesPerQuery, watched.count)])
             do {
-                self.announced(try await self.storage.spaces(ids).mapValues(\.cursor))
+                cursors.merge(try await self.storage.spaces(ids).mapValues(\.cursor)) { $1 }
             } catch {
-                guard (try? await self.clock.sleep(for: Self.pause)) != nil else { return }
-                return self.requestCatchUp()
+                return await self.requestCatchUpLater()
             }
         }
+        // Between the two, so that whoever was revoked before a change does not hear of it.
+        guard await self.lookForRevocations() else { return }
+        self.announced(cursors)
+    }
+
+    private func requestCatchUpLater() async {
+        guard (try? await self.clock.sleep(for: Self.pause)) != nil else { return }
+        self.requestCatchUp()
+    }
+
+    /// - Returns: False when the catching up has to begin again.
+    private func lookForRevocations() async -> Bool {
+        guard let feed = self.feed else { return true }
+        let tokens = Array(self.broker.tokens)
+        for start in stride(from: 0, to: tokens.count, by: Self.spacesPerQuery) {
+            let batch = tokens[start..<min(start + Self.spacesPerQuery, tokens.count)]
+            do {
+                let revoked = try await feed.revocations(
+                    among: Dictionary(batch.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first }))
+                for (space, cids) in revoked {
+                    for cid in cids { self.authorities.revokedElsewhere(cid, in: space) }
+                }
+            } catch {
+                await self.requestCatchUpLater()
+                return false
+            }
+        }
+        return true
     }
 }
 

@@ -37,6 +37,17 @@ struct SubscriptionAuthorityTests {
         }
     }
 
+    @Test("The tokens that subscriptions rest on are known, those of an open attempt among them")
+    func tokens() throws {
+        var renewal = try Renewal(self.subscriber(), over: self.space)
+        renewal.table.accept(renewal.bob.id, to: self.otherSpace, on: nil)
+        #expect(renewal.table.tokens == [self.space: Set(renewal.first.cids + renewal.second.cids)])
+        renewal.table.accept(renewal.ticket, of: renewal.bob.id, to: self.space)
+        #expect(renewal.table.tokens == [self.space: Set(renewal.second.cids)])
+        renewal.table.unsubscribe(renewal.bob.id, from: [self.space])
+        #expect(renewal.table.tokens == [:])
+    }
+
     @Test("C3: subscribing again replaces the authority, to a better and to a worse one")
     func replaced() throws {
         let first = try VerifiedDelegation.fixture("bob", over: self.space)

@@ -43,7 +43,8 @@ struct SpaceServiceTests {
             let service = SpaceService(
                 storage: database.storage, broker: broker,
                 relay: ChangeRelay(
-                    storage: database.storage, broker: broker, clock: ContinuousClock(), logger: Logger(label: "test")),
+                    storage: database.storage, broker: broker, authorities: .idle(broker), clock: ContinuousClock(),
+                    logger: Logger(label: "test")),
                 authorities: .idle(broker), pushLimits: PushLimits(), metrics: metrics)
             let grant = try await SpaceAuthorizer(store: database.storage)
                 .authorizeWrite(alice, to: alice.space, ucan: "")
