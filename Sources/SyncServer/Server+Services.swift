@@ -50,6 +50,16 @@ struct StorageService: Service {
     }
 }
 
+/// Closes the file storage when everything that uses it has ended.
+struct FileStorageService: Service {
+    let files: OpenedFileStorage
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        await self.files.store.close()
+    }
+}
+
 /// Empties SQLite's write-ahead log while nobody needs the database (docs/contract/operations.md §5).
 struct CheckpointJob: Service {
     let storage: any Storage

@@ -38,6 +38,9 @@ package protocol BlobStore: Sendable {
 
     /// All objects in ascending order of their keys. What lies beside them is left out.
     func list() -> any BlobListing
+
+    /// Gives back what the store holds beyond its objects. Nothing is called afterwards.
+    func close() async
 }
 
 /// One object in the making. Used by one caller at a time.

@@ -17,12 +17,7 @@ package final class PostgresServer: Sendable {
     private let programs: String
     private let directory: String
     private let port: Int
-    private let supervisor = Mutex<Supervisor?>(nil)
-
-    private struct Supervisor {
-        let process: Process
-        let input: FileHandle
-    }
+    private let process = Mutex<ServerProcess?>(nil)
 
     /// Time that a server may take to accept connections.
     private static let startLimit: Duration = .seconds(60)
@@ -53,7 +48,7 @@ package final class PostgresServer: Sendable {
         guard let programs = Self.programs else { throw Failure.programsNotFound }
         // Short, because it holds the socket too: a path of 108 bytes is too long.
         let directory = try Self.makeDirectory()
-        let server = PostgresServer(programs: programs, directory: directory, port: try Self.freePort())
+        let server = PostgresServer(programs: programs, directory: directory, port: try ServerProcess.freePort())
         try await server.initialize()
         try await server.resume()
         return server
@@ -66,7 +61,7 @@ package final class PostgresServer: Sendable {
     }
 
     /// Ends the server at once, as a crash would: no checkpoint, connections cut. Its data stays.
-    package func crash() async { await self.stop(saying: "keep\n") }
+    package func crash() async { await self.stop(saying: ServerProcess.keepWord) }
 
     /// Starts the server after `crash()`, with the same data at the same address.
     package func resume() async throws {
@@ -75,51 +70,17 @@ package final class PostgresServer: Sendable {
             "-k", self.directory, "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=32MB",
             "-c", "max_connections=400", "-c", "log_min_messages=fatal",
         ]
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", Self.supervisorScript, "sh", self.directory] + Self.unprivileged(arguments)
-        let input = Pipe()
-        // Only this process may hold the end whose closing ends the server.
-        _ = fcntl(input.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
-        process.standardInput = input
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try Self.runUnblocked(process)
-        self.supervisor.withLock { $0 = Supervisor(process: process, input: input.fileHandleForWriting) }
+        let process = try ServerProcess.start(Self.unprivileged(arguments), directory: self.directory)
+        self.process.withLock { $0 = process }
         try await self.waitUntilReady()
     }
 
     /// Ends the server and removes its data.
     package func remove() async { await self.stop(saying: "") }
 
-    /// Waits for the end of its input, or of this process, and then ends the server.
-    private static let supervisorScript = """
-        directory=$1; shift
-        "$@" >"$directory/log" 2>&1 &
-        pid=$!
-        read -r word
-        kill -QUIT $pid 2>/dev/null
-        wait $pid
-        [ "$word" = keep ] || rm -rf "$directory"
-        """
-
     private func stop(saying word: String) async {
-        guard let supervisor = self.supervisor.withLock({ $0.take() }) else { return }
-        await withCheckedContinuation { (ended: CheckedContinuation<Void, Never>) in
-            let isResumed = Mutex(false)
-            let resume: @Sendable () -> Void = {
-                if isResumed.withLock({ value in
-                    defer { value = true }
-                    return !value
-                }) {
-                    ended.resume()
-                }
-            }
-            supervisor.process.terminationHandler = { _ in resume() }
-            try? supervisor.input.write(contentsOf: Data(word.utf8))
-            try? supervisor.input.close()
-            if !supervisor.process.isRunning { resume() }
-        }
+        guard let process = self.process.withLock({ $0.take() }) else { return }
+        await process.stop(saying: word)
     }
 
     private func initialize() async throws {
@@ -160,33 +121,6 @@ extension PostgresServer {
     private static func unprivileged(_ command: [String]) -> [String] {
         guard getuid() == 0 else { return command }
         return ["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] + command
-    }
-
-    private static func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { _ = close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let status = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
-            }
-        }
-        guard status == 0 else { throw Failure.command("bind", status: errno, output: "") }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
-
-    /// Starts a process in which no signal is blocked. Threads of the concurrency pool block most of them, a child inherits
-    /// that, and the shell's `wait` would never hear of an end.
-    private static func runUnblocked(_ process: Process) throws {
-        var none = sigset_t()
-        var before = sigset_t()
-        sigemptyset(&none)
-        pthread_sigmask(SIG_SETMASK, &none, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        try process.run()
     }
 
     /// Runs a command to its end. Its output is short.

@@ -28,6 +28,11 @@ package struct SQLiteTestStorage: TestStorage {
 
     package var storage: any Storage { self.sqlite }
 
+    /// As below, for a caller that may not know the driver.
+    package static func with(path: String, _ body: (SQLiteTestStorage) async throws -> Void) async throws {
+        try await Self.with(SQLiteConfiguration(path: path, synchronous: .normal, readers: 4), body)
+    }
+
     /// Opens the storage, runs `body` and closes it, however `body` ends.
     package static func with(
         _ configuration: SQLiteConfiguration, _ body: (SQLiteTestStorage) async throws -> Void

@@ -68,7 +68,8 @@ package struct LocalBlobStore: BlobStore {
         guard length <= self.fileBytesMax else { throw .tooLarge }
         let path = self.temporaryPath()
         try await FileThreads.shared.run { () throws(BlobError) in
-            guard try FileAttributes.ofFile(file)?.length == length else { throw .incomplete }
+            guard let attributes = try FileAttributes.ofFile(file) else { throw .notFound }
+            guard attributes.length == length else { throw .incomplete }
             guard try FileNames.link(file, as: path) else { throw .failed(detail: "link: name taken") }
         }
         return LocalBlobWriter(file: nil, path: path, length: length, target: self.location(of: key))
@@ -97,6 +98,8 @@ package struct LocalBlobStore: BlobStore {
             try FileNames.synchronize(directory: location.directory)
         }
     }
+
+    package func close() {}
 
     package func list() -> any BlobListing { LocalBlobListing(root: self.root) }
 

@@ -13,13 +13,20 @@ final class LocalBlobWriter: BlobWriter {
     private let state: Mutex<State>
 
     private struct State {
-        /// `nil` once finished or abandoned.
-        var file: OpenFile?
+        var phase: Phase
         /// Appended, not yet written.
         var pending = ByteBuffer()
         var written: Int64 = 0
-        /// Whether there is still a temporary file.
-        var isUnfinished = true
+    }
+
+    private enum Phase {
+        case writing(OpenFile)
+        /// Whole and durable.
+        case finished
+        /// After a failure: to be abandoned.
+        case broken
+        /// There is no temporary file any more.
+        case ended
     }
 
     /// - Parameter file: open for writing; `nil` for one that is finished.
@@ -27,11 +34,12 @@ final class LocalBlobWriter: BlobWriter {
         self.path = path
         self.length = length
         self.target = target
-        self.state = Mutex(State(file: file))
+        self.state = Mutex(State(phase: file.map { .writing($0) } ?? .finished))
     }
 
     func append(_ bytes: ByteBuffer) async throws(BlobError) {
         let isFull = try self.state.withLock { state throws(BlobError) in
+            guard case .writing = state.phase else { throw Self.noObject }
             guard state.written + Int64(state.pending.readableBytes + bytes.readableBytes) <= self.length else {
                 throw .tooLarge
             }
@@ -46,51 +54,59 @@ final class LocalBlobWriter: BlobWriter {
     }
 
     func finish() async throws(BlobError) {
-        let isWhole = self.state.withLock { $0.written + Int64($0.pending.readableBytes) == self.length }
-        guard isWhole else { throw .incomplete }
+        let isFinished = try self.state.withLock { state throws(BlobError) in
+            if case .finished = state.phase { return true }
+            guard case .writing = state.phase else { throw Self.noObject }
+            guard state.written + Int64(state.pending.readableBytes) == self.length else { throw .incomplete }
+            return false
+        }
+        guard !isFinished else { return }
         try await self.flush(synchronizing: true)
-        self.state.withLock { $0.file = nil }
+        self.state.withLock { $0.phase = .finished }
     }
 
     func publish(_ publication: BlobPublication) async throws(BlobError) -> Bool {
-        if self.state.withLock({ $0.file != nil }) { try await self.finish() }
-        guard self.state.withLock({ $0.isUnfinished }) else { throw .failed(detail: "no unfinished object") }
+        try await self.finish()
         let path = self.path
         let target = self.target
         let isPublished = try await FileThreads.shared.run { () throws(BlobError) in
             try Self.publish(path, as: target, publication)
         }
-        if isPublished { self.state.withLock { $0.isUnfinished = false } }
+        if isPublished { self.state.withLock { $0.phase = .ended } }
         return isPublished
     }
 
     func abandon() async {
-        let isUnfinished = self.state.withLock { state in
-            defer {
-                state.isUnfinished = false
-                state.file = nil
-                state.pending = ByteBuffer()
-            }
-            return state.isUnfinished
+        let isEnded = self.state.withLock { state in
+            defer { state = State(phase: .ended) }
+            if case .ended = state.phase { return true }
+            return false
         }
-        guard isUnfinished else { return }
+        guard !isEnded else { return }
         let path = self.path
         // What cannot be removed now goes with the other leftovers.
         _ = try? await FileThreads.shared.run { () throws(BlobError) in try FileNames.remove(path) }
     }
 
+    private static let noObject = BlobError.failed(detail: "no unfinished object")
+
     private func flush(synchronizing: Bool) async throws(BlobError) {
         let (file, bytes, offset) = try self.state.withLock { state throws(BlobError) in
-            guard let file = state.file else { throw .failed(detail: "no unfinished object") }
+            guard case .writing(let file) = state.phase else { throw Self.noObject }
             defer {
                 state.written += Int64(state.pending.readableBytes)
                 state.pending = ByteBuffer()
             }
             return (file, state.pending, state.written)
         }
-        try await FileThreads.shared.run { () throws(BlobError) in
-            try file.write(bytes, at: offset)
-            if synchronizing { try file.synchronize() }
+        do throws(BlobError) {
+            try await FileThreads.shared.run { () throws(BlobError) in
+                try file.write(bytes, at: offset)
+                if synchronizing { try file.synchronize() }
+            }
+        } catch {
+            self.state.withLock { $0.phase = .broken }
+            throw error
         }
     }
 

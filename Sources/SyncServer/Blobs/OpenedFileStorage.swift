@@ -19,22 +19,31 @@ package struct OpenedFileStorage: Sendable {
     /// - Returns: `nil` without file storage: then there are no file routes.
     /// - Throws: `.failed` when a directory cannot be made or used.
     package static func open(_ configuration: ServerConfiguration) async throws(BlobError) -> OpenedFileStorage? {
-        let root = configuration.fileStoragePath
-        let fileBytesMax = Int64(configuration.fileBytesMax)
-        let store: any BlobStore
-        switch configuration.fileStorage {
-        case .none:
-            return nil
-        case .local:
-            let local = LocalBlobStore(root: root, fileBytesMax: fileBytesMax)
-            try await local.prepare()
-            try await local.removeUnfinished(before: Date() - Self.unfinishedLifetime)
-            store = local
-        case .s3:
-            throw .failed(detail: "S3 is not supported by this version yet")
+        guard let store = Self.store(of: configuration) else { return nil }
+        let uploads = PartialUploads(
+            directory: configuration.fileStoragePath + "/uploads",
+            limits: UploadLimits(fileBytesMax: Int64(configuration.fileBytesMax)))
+        do throws(BlobError) {
+            try await store.prepare()
+            if configuration.fileStorage == .local {
+                try await store.removeUnfinished(before: Date() - Self.unfinishedLifetime)
+            }
+            try await uploads.prepare()
+        } catch {
+            await store.close()
+            throw .failed(
+                detail: "FILE_STORAGE_PATH \(ConfigurationError.quoted(configuration.fileStoragePath)): \(error)")
         }
-        let uploads = PartialUploads(directory: root + "/uploads", limits: UploadLimits(fileBytesMax: fileBytesMax))
-        try await uploads.prepare()
         return OpenedFileStorage(store: store, uploads: uploads)
+    }
+
+    /// The store as it is configured, not prepared.
+    static func store(of configuration: ServerConfiguration) -> (any BlobStore)? {
+        let fileBytesMax = Int64(configuration.fileBytesMax)
+        return switch configuration.fileStorage {
+        case .none: nil
+        case .local: LocalBlobStore(root: configuration.fileStoragePath, fileBytesMax: fileBytesMax)
+        case .s3: S3BlobStore(configuration.s3, fileBytesMax: fileBytesMax)
+        }
     }
 }

@@ -242,6 +242,7 @@ enum TicketFile {
     static func write(_ ticket: UploadTicket, for path: String) throws(BlobError) {
         let data: Data
         do { data = try JSONEncoder().encode(ticket) } catch { throw .failed(detail: "ticket: \(error)") }
+        guard data.count <= UploadLimits.ticketBytesMax else { throw .failed(detail: "ticket too long") }
         let file = try OpenFile(path + Self.temporarySuffix, O_WRONLY | O_CREAT | O_TRUNC)
         try file.write(ByteBuffer(bytes: data), at: 0)
         try file.synchronize()

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Foundation
 import NIOCore
 import SyncProtocol
 import SyncStorage
@@ -9,7 +9,7 @@ import Testing
 /// What every blob store does (docs/contract/storage.md §6.5).
 @Suite("Blob store contract", .timeLimit(.minutes(2)))
 struct BlobStoreTests {
-    @Test("BL1: stored bytes are read back; a second store changes nothing", arguments: TestBlobStore.allCases)
+    @Test("BL1: stored bytes are read back; a second store changes nothing", arguments: TestBlobStore.available)
     func storeAndOpen(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -23,7 +23,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("BL2: an unknown object is not found", arguments: TestBlobStore.allCases)
+    @Test("BL2: an unknown object is not found", arguments: TestBlobStore.available)
     func unknown(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             await #expect(throws: BlobError.notFound) { _ = try await store.open(.random(), range: nil) }
@@ -33,7 +33,7 @@ struct BlobStoreTests {
     }
 
     @Test(
-        "BL3: one byte above the limit leaves nothing; exactly the limit is stored", arguments: TestBlobStore.allCases)
+        "BL3: one byte above the limit leaves nothing; exactly the limit is stored", arguments: TestBlobStore.available)
     func limit(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -46,7 +46,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("BL3: more or fewer bytes than announced leave nothing", arguments: TestBlobStore.allCases)
+    @Test("BL3: more or fewer bytes than announced leave nothing", arguments: TestBlobStore.available)
     func announcedLength(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -63,7 +63,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("BL4: a source that fails half-way leaves nothing", arguments: TestBlobStore.allCases)
+    @Test("BL4: a source that fails half-way leaves nothing", arguments: TestBlobStore.available)
     func failingSource(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -79,7 +79,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("BL5: of 16 concurrent stores of one key exactly one creates it", arguments: TestBlobStore.allCases)
+    @Test("BL5: of 16 concurrent stores of one key exactly one creates it", arguments: TestBlobStore.available)
     func concurrentStores(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -96,7 +96,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("BL6: a second deletion is not an error; the key is free again", arguments: TestBlobStore.allCases)
+    @Test("BL6: a second deletion is not an error; the key is free again", arguments: TestBlobStore.available)
     func deletion(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -109,7 +109,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("BL8: an object of zero bytes is stored and read back", arguments: TestBlobStore.allCases)
+    @Test("BL8: an object of zero bytes is stored and read back", arguments: TestBlobStore.available)
     func empty(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -121,7 +121,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("HL21: an object that no row knows of is replaced on request", arguments: TestBlobStore.allCases)
+    @Test("HL21: an object that no row knows of is replaced on request", arguments: TestBlobStore.available)
     func replacing(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -132,7 +132,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("a range is exactly those bytes, and the length that of the whole object", arguments: TestBlobStore.allCases)
+    @Test("a range is exactly those bytes, and the length that of the whole object", arguments: TestBlobStore.available)
     func ranges(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -150,7 +150,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("a reader that stops in the middle disturbs nobody", arguments: TestBlobStore.allCases)
+    @Test("a reader that stops in the middle disturbs nobody", arguments: TestBlobStore.available)
     func partialReading(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -164,7 +164,8 @@ struct BlobStoreTests {
     }
 
     @Test(
-        "nothing is visible before it is published, and an abandoned object never is", arguments: TestBlobStore.allCases
+        "nothing is visible before it is published, and an abandoned object never is",
+        arguments: TestBlobStore.available
     )
     func visibility(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
@@ -189,7 +190,7 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("HL23: abandoning works in a cancelled task", arguments: TestBlobStore.allCases)
+    @Test("HL23: abandoning works in a cancelled task", arguments: TestBlobStore.available)
     func cancellation(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             let key = FileKey.random()
@@ -204,7 +205,38 @@ struct BlobStoreTests {
         }
     }
 
-    @Test("a listing holds every object once, in the order of the keys", arguments: TestBlobStore.allCases)
+    @Test(
+        "the bytes of a file on this machine become an object, and the file stays", arguments: TestBlobStore.available)
+    func fromFile(on kind: TestBlobStore) async throws {
+        try await kind.withStore { store async throws in
+            try await TemporaryDirectory.with { directory in
+                for count in [0, 5, 6_000_000] {
+                    // A local store needs the file on its own file system, as the temporary directory is.
+                    let bytes = patternedBytes(count)
+                    let path = "\(directory)/\(count)"
+                    try Data(bytes.readableBytesView).write(to: URL(fileURLWithPath: path))
+                    let key = FileKey.random()
+                    await #expect(throws: BlobError.incomplete) {
+                        _ = try await store.begin(key, fromFile: path, length: Int64(count + 1))
+                    }
+                    await (try await store.begin(key, fromFile: path, length: Int64(count))).abandon()
+                    #expect(try await store.length(of: key) == nil)
+                    #expect(try await store.begin(key, fromFile: path, length: Int64(count)).publish(.ifAbsent))
+                    #expect(try await store.bytes(of: key) == bytes)
+                    #expect(FileManager.default.contents(atPath: path)?.count == count)
+                }
+                await #expect(throws: BlobError.notFound) {
+                    _ = try await store.begin(.random(), fromFile: directory + "/none", length: 1)
+                }
+                await #expect(throws: BlobError.tooLarge) {
+                    _ = try await store.begin(
+                        .random(), fromFile: directory + "/5", length: TestBlobStore.fileBytesMax + 1)
+                }
+            }
+        }
+    }
+
+    @Test("a listing holds every object once, in the order of the keys", arguments: TestBlobStore.available)
     func listing(on kind: TestBlobStore) async throws {
         try await kind.withStore { store async throws in
             #expect(try await store.allEntries() == [])

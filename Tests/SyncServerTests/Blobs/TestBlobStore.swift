@@ -1,26 +1,81 @@
 import Foundation
 import NIOCore
+import NIOHTTP1
 import SyncProtocol
 import SyncStorage
+import SyncTesting
 import Testing
 
 @testable import SyncServer
 
-/// The kinds of blob store that one suite runs on.
+/// The kinds of blob store that one suite runs on: `@Test(arguments: TestBlobStore.available)`.
 enum TestBlobStore: String, CaseIterable, CustomTestStringConvertible {
     case local
+    case s3
 
     var testDescription: String { self.rawValue }
+
+    /// Every kind, unless this machine has no S3 server to start: then a line of output says so. With
+    /// `LESS_SYNC_TEST_REQUIRE_S3=1` the tests run, and fail, all the same.
+    static let available: [TestBlobStore] = TestBlobStore.allCases.filter { kind in
+        if kind == .local || ObjectStoreServer.program != nil { return true }
+        if ProcessInfo.processInfo.environment["LESS_SYNC_TEST_REQUIRE_S3"] == "1" { return true }
+        print("warning: tests of blob stores do NOT run on S3: Scripts/install-packages --tests installs a server")
+        return false
+    }
 
     /// Bytes of one object in tests.
     static let fileBytesMax: Int64 = 12 * 1_024 * 1_024
 
     /// Gives `body` an empty store that nobody else uses.
     func withStore(_ body: (any BlobStore) async throws -> Void) async throws {
-        try await TemporaryDirectory.with { directory in
-            let store = LocalBlobStore(root: directory + "/files", fileBytesMax: Self.fileBytesMax)
-            try await store.prepare()
-            try await body(store)
+        switch self {
+        case .local:
+            try await TemporaryDirectory.with { directory in
+                let store = LocalBlobStore(root: directory + "/files", fileBytesMax: Self.fileBytesMax)
+                try await store.prepare()
+                try await body(store)
+            }
+        case .s3:
+            try await TestBucket.with { bucket in try await bucket.withStore { store in try await body(store) } }
+        }
+    }
+}
+
+/// A bucket of one test.
+struct TestBucket {
+    var variables: S3Variables
+
+    static func with(
+        _ server: ObjectStoreServer? = nil, _ body: (TestBucket) async throws -> Void
+    ) async throws {
+        let server = if let server { server } else { try await ObjectStoreServer.sharedServer() }
+        var variables = S3Variables()
+        variables.endpoint = server.endpoint
+        variables.accessKey = Secret(ObjectStoreServer.accessKey)
+        variables.secretKey = Secret(ObjectStoreServer.secretKey)
+        variables.bucket = "test-" + UUID().uuidString.lowercased()
+        let bucket = TestBucket(variables: variables)
+        try await bucket.withClient { client in
+            // A server that has just started answers with 500 until it knows where to write.
+            let answer = try await client.send(S3Client.Request(method: .PUT))
+            try #require(answer.status == .ok)
+        }
+        try await body(bucket)
+    }
+
+    func withClient(_ body: (S3Client) async throws -> Void) async throws {
+        let client = S3Client(self.variables)
+        do { try await body(client) } catch {
+            await client.close()
+            throw error
+        }
+        await client.close()
+    }
+
+    func withStore(_ body: (S3BlobStore) async throws -> Void) async throws {
+        try await self.withClient { client in
+            try await body(S3BlobStore(client: client, fileBytesMax: TestBlobStore.fileBytesMax))
         }
     }
 }
