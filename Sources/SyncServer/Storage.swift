@@ -30,15 +30,17 @@ package struct OpenedStorage: Sendable {
 
 extension OpenedStorage {
     /// For a tool that writes a row: few connections, no migration, and a server may have the database open.
+    ///
+    /// - Parameter takingLockIfFree: Keeps servers away from a SQLite database that none has open.
     package static func openBesideServer(
-        _ configuration: ServerConfiguration, logger: Logger
+        _ configuration: ServerConfiguration, takingLockIfFree: Bool = false, logger: Logger
     ) async throws(StorageError) -> any Storage {
         var configuration = configuration
         configuration.migratesOnStart = false
         configuration.databasePoolSize = 3
         guard case .postgres = configuration.database else {
             var sqlite = SQLiteConfiguration(configuration)
-            sqlite.isExclusive = false
+            sqlite.lock = takingLockIfFree ? .takenIfFree : .ignored
             return try await SQLiteStorage.open(sqlite, logger: logger)
         }
         return try await self.open(configuration, logger: logger).storage

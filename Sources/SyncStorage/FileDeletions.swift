@@ -34,6 +34,9 @@ package protocol FileDeletionStore: Sendable {
     /// The whole queue, due or not: the next entries with numbers above `number`, in order. None are the end.
     func fileDeletions(after number: Int64, limit: Int) async throws(StorageError) -> [FileDeletion]
 
+    /// Queues an object that has no row, due at once.
+    func queueFileDeletion(_ key: FileKey) async throws(StorageError)
+
     /// Removes an entry from the queue. One that is gone already is no failure.
     func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError)
 

@@ -77,11 +77,11 @@ package protocol FileStore: Sendable {
     /// None are the end. For the comparison with what is stored.
     func files(after key: FileKey?, limit: Int) async throws(StorageError) -> [RecordedFile]
 
-    /// Removes the row of one file whose object is lost, so that it can be uploaded again; the cursor stays. The caller holds
-    /// the lock of the file.
+    /// Removes the row of one file whose object is lost, so that it can be uploaded again; the cursor of the space stays.
     ///
-    /// - Returns: Whether there was a row.
-    func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool
+    /// - Parameter cursor: Of the row that was read: one that was recorded again since is another one.
+    /// - Returns: Whether there was such a row.
+    func removeFile(_ id: FileID, in space: SpaceID, recordedAt cursor: Int64) async throws(StorageError) -> Bool
 
     /// Runs `body` while nobody else, in this process or another one on the database, runs one for this file. Held from the
     /// publishing of an object to `recordFile`, and for the deletion of an object (§6.5).
@@ -91,6 +91,10 @@ package protocol FileStore: Sendable {
     func withFileLock<Result: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
     ) async throws -> Result
+
+    /// Whether these locks keep every other process on the database away. Not those of a tool beside a server on SQLite, whose
+    /// locks are in its process.
+    var sharesFileLocks: Bool { get }
 }
 
 extension FileStore {

@@ -38,6 +38,14 @@ extension PostgresStorage {
         return deletions
     }
 
+    package func queueFileDeletion(_ key: FileKey) async throws(StorageError) {
+        _ = try await self.run(
+            PostgresStatement(
+                name: "queue_file_deletion",
+                sql: "INSERT INTO file_deletions (space_id, file_id) VALUES ($1::uuid, $2::uuid)",
+                parameters: [PostgresValue.id(key.space), PostgresValue.id(key.file)]))
+    }
+
     package func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
         _ = try await self.run(
             PostgresStatement(

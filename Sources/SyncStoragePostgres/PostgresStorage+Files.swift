@@ -63,14 +63,21 @@ extension PostgresStorage {
         return files
     }
 
-    package func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+    package func removeFile(
+        _ id: FileID, in space: SpaceID, recordedAt cursor: Int64
+    ) async throws(StorageError) -> Bool {
         let rows = try await self.run(
             PostgresStatement(
                 name: "remove_file",
-                sql: "DELETE FROM files WHERE space_id = $1::uuid AND id = $2::uuid AND NOT deleted RETURNING id",
-                parameters: [PostgresValue.id(space), PostgresValue.id(id)]))
+                sql: """
+                    DELETE FROM files WHERE space_id = $1::uuid AND id = $2::uuid AND cursor = $3::int8 AND NOT deleted
+                    RETURNING id
+                    """,
+                parameters: [PostgresValue.id(space), PostgresValue.id(id), PostgresValue.int8(cursor)]))
         return rows.count == 1
     }
+
+    package var sharesFileLocks: Bool { true }
 
     package func withFileLock<Result: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Result

@@ -16,30 +16,36 @@ final class DatabaseFile: Sendable {
     ///
     /// - Parameters:
     ///   - path: `nil` for a temporary directory.
-    ///   - isExclusive: If not, no lock is taken, and a database at `path` must exist.
-    init(path: String?, isExclusive: Bool = true) throws(StorageError) {
+    ///   - lock: If it need not be taken, a database at `path` must exist.
+    init(path: String?, lock: SQLiteConfiguration.Lock = .taken) throws(StorageError) {
         if let path {
             guard !path.isEmpty else { throw .database(detail: "the path of the SQLite database is empty") }
             self.path = path
             self.temporaryDirectory = nil
-            guard isExclusive else {
-                guard access(path, F_OK) == 0 else {
-                    throw .database(detail: "there is no SQLite database \(path)")
-                }
-                self.lock = Mutex(nil)
-                return
+            if lock == .taken {
+                try createDirectory(of: path)
+            } else if access(path, F_OK) != 0 {
+                throw .database(detail: "there is no SQLite database \(path)")
             }
-            try createDirectory(of: path)
         } else {
             let directory = FileManager.default.temporaryDirectory.path + "/less-sync-" + UUID().uuidString
             self.path = directory + "/database"
             self.temporaryDirectory = directory
             try createDirectory(of: self.path)
         }
+        guard lock != .ignored || path == nil else {
+            self.lock = Mutex(nil)
+            return
+        }
         let descriptor = try openForOwner(self.path + ".lock")
         // Opened for the length of the process or until `release`; a child process must not inherit it.
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let isTaken = errno == EWOULDBLOCK
             Glibc.close(descriptor)
+            if lock == .takenIfFree, isTaken {
+                self.lock = Mutex(nil)
+                return
+            }
             throw .database(
                 detail: "another process uses the SQLite database \(self.path); it holds the lock \(self.path).lock")
         }
@@ -49,6 +55,9 @@ final class DatabaseFile: Sendable {
     }
 
     deinit { self.release() }
+
+    /// Whether this process holds the lock.
+    var isExclusive: Bool { self.lock.withLock { $0 != nil } }
 
     /// Gives the lock back, and removes a temporary database. Harmless when repeated.
     func release() {

@@ -19,9 +19,17 @@ package struct SQLiteConfiguration: Sendable {
     package var readers: Int
     /// Whether opening brings an older or empty database up to date (`MIGRATE_ON_START`). If not, opening one fails.
     package var migrates: Bool
-    /// Whether the lock of the database is taken, and a missing database made. A tool that writes a row beside a running
-    /// server does neither.
-    package var isExclusive = true
+    /// What becomes of the lock that keeps a database to one process.
+    package enum Lock: Sendable {
+        /// Taken, or opening fails. A missing database is made.
+        case taken
+        /// Taken if no server has it: for a tool that does more when it is alone. The database must exist.
+        case takenIfFree
+        /// Left alone: for a tool that writes a row beside a running server. The database must exist.
+        case ignored
+    }
+
+    package var lock = Lock.taken
     /// How long a write waits for its turn, and a read or a pull for a connection, before `.unavailable`.
     package var waitLimit: Duration = .seconds(30)
     /// How long SQLite itself waits for a lock that another process holds, before `.unavailable`; 5 s or more in earnest

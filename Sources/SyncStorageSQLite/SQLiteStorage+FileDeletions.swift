@@ -33,6 +33,18 @@ extension SQLiteStorage {
         }
     }
 
+    package func queueFileDeletion(_ key: FileKey) async throws(StorageError) {
+        try await self.write { transaction throws(StorageError) in
+            let row = try SQLiteStatement(
+                transaction.db, "INSERT INTO file_deletions (space_id, file_id, due_at) VALUES (?1, ?2, 0)",
+                action: "queue a deletion")
+            try row.bind(key.space, at: 1)
+            try row.bind(key.file, at: 2)
+            try row.run()
+            return .success(())
+        }
+    }
+
     package func completeFileDeletion(_ deletion: FileDeletion) async throws(StorageError) {
         try await self.write { transaction throws(StorageError) in
             let row = try SQLiteStatement(

@@ -78,13 +78,16 @@ extension SQLiteStorage {
         }
     }
 
-    package func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
+    package func removeFile(
+        _ id: FileID, in space: SpaceID, recordedAt cursor: Int64
+    ) async throws(StorageError) -> Bool {
         try await self.write { transaction throws(StorageError) in
             let row = try SQLiteStatement(
-                transaction.db, "DELETE FROM files WHERE space_id = ?1 AND id = ?2 AND deleted = 0",
+                transaction.db, "DELETE FROM files WHERE space_id = ?1 AND id = ?2 AND cursor = ?3 AND deleted = 0",
                 action: "remove a file")
             try row.bind(space, at: 1)
             try row.bind(id, at: 2)
+            try row.bind(cursor, at: 3)
             try row.run()
             return .success(row.changes == 1)
         }
@@ -93,9 +96,12 @@ extension SQLiteStorage {
     package func withFileLock<Result: Sendable>(
         _ file: FileID, in space: SpaceID, _ body: () async throws -> Result
     ) async throws -> Result {
-        // No other process has the database.
         try await self.fileLocks.withLock(FileKey(space: space, file: file), within: self.waitLimit, body)
     }
+}
+
+extension SQLiteStorage {
+    package var sharesFileLocks: Bool { self.isExclusive }
 }
 
 extension WriteTransaction {

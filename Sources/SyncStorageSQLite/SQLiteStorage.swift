@@ -29,7 +29,7 @@ package final class SQLiteStorage: Storage {
             guard sqlite3_libversion_number() >= 3_035_000 else {
                 throw StorageError.database(detail: "SQLite 3.35 or later is needed")
             }
-            let file = try DatabaseFile(path: configuration.path, isExclusive: configuration.isExclusive)
+            let file = try DatabaseFile(path: configuration.path, lock: configuration.lock)
             let writer = try DatabaseQueue.writer(at: file.path, configuration)
             try writer.inDatabase { db in
                 let version = try SQLiteMigrator.appliedVersion(db)
@@ -64,6 +64,9 @@ package final class SQLiteStorage: Storage {
 
     /// Microseconds since the Unix epoch by the application clock, for reads of what expires.
     func now() -> Int64 { self.date().microseconds }
+
+    /// Whether no other process has the database.
+    var isExclusive: Bool { self.file.isExclusive }
 
     /// The database file.
     package var path: String { self.file.path }

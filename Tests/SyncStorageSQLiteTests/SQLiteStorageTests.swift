@@ -152,6 +152,30 @@ struct SQLiteStorageTests {
         }
     }
 
+    @Test("SQ5: a database in use can be opened beside its server, which then has the locks")
+    func besideServer() async throws {
+        try await withTemporaryDirectory { directory in
+            var configuration = SQLiteConfiguration(path: directory + "/test.db", readers: 1)
+            let server = try await SQLiteStorage.open(configuration, logger: .silent)
+            configuration.lock = .takenIfFree
+            let tool = try await SQLiteStorage.open(configuration, logger: .silent)
+            #expect(server.sharesFileLocks)
+            #expect(!tool.sharesFileLocks)
+            let key = FileKey(space: .random(), file: .random())
+            try await tool.queueFileDeletion(key)
+            #expect(try await server.dueFileDeletions(limit: 1).map(\.file) == [key.file])
+            await tool.close()
+            // Its closing took nothing from the server.
+            await #expect(throws: StorageError.self) {
+                _ = try await SQLiteStorage.open(SQLiteConfiguration(path: configuration.path), logger: .silent)
+            }
+            await server.close()
+            let alone = try await SQLiteStorage.open(configuration, logger: .silent)
+            #expect(alone.sharesFileLocks)
+            await alone.close()
+        }
+    }
+
     @Test("SQ5: a database in use is refused, and free again after close")
     func secondProcess() async throws {
         try await withTemporaryDirectory { directory in

@@ -38,6 +38,18 @@ struct FileDeletionTests {
         }
     }
 
+    @Test("An object without a row can be queued, whatever its space is", arguments: TestBackend.available)
+    func queueing(on backend: TestBackend) async throws {
+        try await backend.withStorage { test async throws in
+            let key = FileKey(space: .random(), file: .random())
+            try await test.storage.queueFileDeletion(key)
+            let due = try await test.storage.dueFileDeletions(limit: 10)
+            #expect(due.map(\.key) == [key])
+            #expect(due.map(\.attempts) == [0])
+            #expect(test.storage.sharesFileLocks)
+        }
+    }
+
     @Test("Δ-S7: the queue is listed by page, with when each is due", arguments: TestBackend.available)
     func queuePages(on backend: TestBackend) async throws {
         try await backend.withStorage { test in

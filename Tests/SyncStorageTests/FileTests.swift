@@ -272,16 +272,17 @@ struct FileTests {
             let space = try await test.makeFileSpace()
             let (file, other) = (NewFile.fixture(in: space), NewFile.fixture(in: space))
             for file in [file, other] { _ = try await storage.recordFile(file) }
-            #expect(try await storage.removeFile(file.id, in: space))
-            #expect(try await !storage.removeFile(file.id, in: space))
-            #expect(try await !storage.removeFile(other.id, in: .random()))
+            #expect(try await !storage.removeFile(file.id, in: space, recordedAt: 3))
+            #expect(try await storage.removeFile(file.id, in: space, recordedAt: 2))
+            #expect(try await !storage.removeFile(file.id, in: space, recordedAt: 2))
+            #expect(try await !storage.removeFile(other.id, in: .random(), recordedAt: 3))
             #expect(try await !storage.fileExists(file.id, in: space))
             #expect(try await storage.fileExists(other.id, in: space))
             #expect(try await storage.space(space).cursor == 3)
             #expect(try await storage.recordFile(file) == 4)
             let flagged = PulledFile.fixture(of: .fixture(1), cursor: 9, deleted: true)
             try await test.insertFile(flagged, into: space)
-            #expect(try await !storage.removeFile(flagged.id, in: space))
+            #expect(try await !storage.removeFile(flagged.id, in: space, recordedAt: 9))
         }
     }
 

@@ -140,6 +140,12 @@ final class HookedStorage: Storage {
         try await self.storage.rewrapFileDEKs(rewrap, in: space)
     }
 
+    func queueFileDeletion(_ key: FileKey) async throws(StorageError) {
+        try await self.storage.queueFileDeletion(key)
+    }
+
+    var sharesFileLocks: Bool { self.storage.sharesFileLocks }
+
     func recordFile(
         _ file: NewFile, committed: @escaping @Sendable (Result<Int64?, StorageError>) -> Void
     ) async {
@@ -162,8 +168,10 @@ final class HookedStorage: Storage {
         try await self.storage.files(after: key, limit: limit)
     }
 
-    func removeFile(_ id: FileID, in space: SpaceID) async throws(StorageError) -> Bool {
-        try await self.storage.removeFile(id, in: space)
+    func removeFile(
+        _ id: FileID, in space: SpaceID, recordedAt cursor: Int64
+    ) async throws(StorageError) -> Bool {
+        try await self.storage.removeFile(id, in: space, recordedAt: cursor)
     }
 
     func withFileLock<Value: Sendable>(
