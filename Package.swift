@@ -182,7 +182,7 @@ let package = Package(
             name: "SyncServerTests",
             dependencies: [
                 "SyncServer", "SyncClient", "SyncCore", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, lifecycle,
-                httpClient,
+                httpClient, .product(name: "MetricsTestKit", package: "swift-metrics"),
             ],
             swiftSettings: settings
         ),

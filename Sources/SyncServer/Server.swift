@@ -66,9 +66,14 @@ package struct Server: Sendable {
         }
         let keySets = HTTPKeySetFetcher()
         let tokens = parts.tokens ?? Self.makeTokenValidator(configuration, parts.devIssuer, keySets, logger)
+        let deletions = files.map { files in
+            FileDeletionService(
+                FileDeletionWorker(storage: database.storage, store: files.store, logger: logger),
+                interval: parts.purgeIntervals.fileDeletions, clock: ContinuousClock(), logger: logger)
+        }
         let engine = SyncEngine(
             configuration: parts.engine, storage: database.storage, tokens: tokens, clock: ContinuousClock(),
-            logger: logger)
+            logger: logger, onFilesRemoved: { deletions?.wake() })
         let http = HTTPApplication(
             configuration: parts.http, tokens: tokens,
             extraRoutes: [keySet.route]
@@ -81,6 +86,7 @@ package struct Server: Sendable {
                 await engine.serve(connection, family: family, onAuthenticated: onAuthenticated)
             })
         var services: [any Service] = [keySets, StorageService(storage: database.storage, logger: logger)]
+        if let files { services.append(FileStorageService(files: files)) }
         if let checkpoint = database.checkpoint {
             let job = CheckpointJob(
                 storage: database.storage, interval: parts.checkpointInterval, clock: ContinuousClock(),
@@ -88,7 +94,8 @@ package struct Server: Sendable {
             services.append(job)
         }
         services += Self.makePurgeJobs(of: database.storage, parts.purgeIntervals, logger)
-        if let files {
+        if let files, let deletions {
+            services.append(deletions)
             services.append(
                 PeriodicJob.removesUnfinishedFiles(
                     from: files, parts.purgeIntervals, clock: ContinuousClock(), now: { Date() }, logger: logger))

@@ -9,6 +9,8 @@ package struct PurgeIntervals: Sendable {
     package var invitations: Duration = .seconds(3_600)
     package var actions: Duration = .seconds(600)
     package var unfinishedFiles: Duration = .seconds(600)
+    /// Until the queue of objects to delete is looked at again without a reason: for what failed, or other processes left.
+    package var fileDeletions: Duration = .seconds(10)
 }
 
 extension PeriodicJob {
