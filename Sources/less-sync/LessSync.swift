@@ -8,7 +8,7 @@ struct LessSync: AsyncParsableCommand {
         abstract: "A sync server for local-first apps with end-to-end encrypted data.",
         version: Version.current,
         subcommands: [
-            Serve.self, Dev.self, DemoSubcommand.self, BenchSubcommand.self, Migrate.self, Config.self,
+            Serve.self, Dev.self, DemoSubcommand.self, BenchSubcommand.self, Migrate.self, Files.self, Config.self,
             FederationKeygen.self, HealthCheck.self,
         ])
 }
