@@ -2,6 +2,7 @@ import NIOCore
 import SyncAuth
 import SyncClient
 import SyncProtocol
+import SyncStorage
 import SyncStoragePostgres
 import SyncTesting
 import Testing
@@ -121,6 +122,42 @@ struct TwoServersTests {
                     try await group.waitForAll()
                 }
             }
+        }
+    }
+
+    @Test("NTF-3: a file that another process recorded is told to the subscribers of both servers, in cursor order")
+    func files() async throws {
+        try await self.withTwo { database, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace)
+            let (here, there) = (try await one.connect(as: user), try await two.connect(as: user))
+            for device in [here, there] { _ = try await device.subscribe([.init(id: space.wireText)]) }
+            func push(_ number: Int) async throws -> PushResult {
+                try await here.push(PushParams(space: space.wireText, changes: [.fixture(number)]))
+            }
+            #expect(try await push(1) == .accepted(cursor: 1))
+            let file = NewFile(
+                space: space, id: .random(), recordID: .fixture(1), size: 5, wrappedDEK: .wrappedDEK(epoch: 1))
+            // The third process announces nothing: the next push brings it to light.
+            try await PostgresTestStorage.with(PostgresConfiguration(url: database.url, poolSize: 3)) { third in
+                let cursor = try await third.storage.recordFile(file)
+                #expect(cursor == 2)
+            }
+            #expect(try await push(2) == .accepted(cursor: 3))
+            let notification = FileNotification(
+                space: space, cursor: 2,
+                files: [.init(id: file.id, recordID: .fixture(1), size: 5, dek: .wrappedDEK(epoch: 1))])
+            let heardHere = try await within(.seconds(60), "a file") { await here.nextEvent() }
+            #expect(heardHere == .file(notification))
+            let heardThere = try await within(.seconds(60), "two pushes and a file") {
+                [await there.nextEvent(), await there.nextEvent(), await there.nextEvent()]
+            }
+            guard case .sync(let first) = heardThere[0], case .sync(let last) = heardThere[2] else {
+                Issue.record("\(heardThere)")
+                return
+            }
+            #expect(first.cursor == 1 && heardThere[1] == .file(notification) && last.cursor == 3)
+            for device in [here, there] { await device.close() }
         }
     }
 

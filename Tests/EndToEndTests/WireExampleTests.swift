@@ -26,7 +26,7 @@ struct WireExampleTests {
                     "UPDATE spaces SET cursor = $1 WHERE id = $2", [.integer(cursor), .id(space)])
             }
             let server = try InProcessServer(database)
-            var user = Principal.fixture()
+            var user = Principal.fixture(scopes: ["sync", "files"])
             user.personalSpace = space
             server.tokens.issue(user, as: "T")
             server.tokens.issue(user, as: "T2")
@@ -171,6 +171,41 @@ struct WireExampleTests {
         }
     }
 
+    @Test(
+        "C10 on the wire gives S23 and S27; files give S28, an epoch that cannot be begun S25",
+        arguments: TestBackend.available)
+    func deks(on backend: TestBackend) async throws {
+        try await Self.withServer(backend, cursor: 80) { storage, space in
+            try await Self.insertRecord(
+                1, cursor: 77, blob: ByteBuffer(bytes: [1, 2, 3]), dek: Self.dek, into: space, storage)
+            let file = try #require(FileID(wireText: "d205899b-b9fb-4d6e-8159-8578661a574c"))
+            try await storage.insertFile(
+                PulledFile(
+                    id: file, recordID: .fixture(1), size: 2_048_576, wrappedDEK: Self.dek, cursor: 80, deleted: false),
+                into: space)
+        } _: { server in
+            let client = try await server.wire()
+            for id in ["C1", "C10"] { client.send(hex: Example.bytes[id, default: ""]) }
+            for id in ["S23", "S27"] {
+                let hex = try await client.nextBytes().hex
+                #expect(hex == Example.hex(id), "\(id)")
+            }
+            for method in [Method.deksGetFiles, .fileDEKsGet] {
+                client.request("rpc-6", method, DEKsGetParams(space: Self.space))
+                #expect(try await client.nextBytes().hex == Example.hex("S28"))
+                let result = try await client.result(of: "rpc-6", as: DEKsGetResult<FileDEKEntry>.self)
+                #expect(result.deks.count == 1 && result.chunks == 1)
+            }
+            client.request("rpc-7", .epochBegin, EpochBeginParams(space: Self.space, epoch: 2))
+            #expect(try await client.result(of: "rpc-7", as: EpochBeginResult.self) == .begun(epoch: 2))
+            client.request("rpc-7", .epochBegin, EpochBeginParams(space: Self.space, epoch: 2))
+            #expect(try await client.nextBytes().hex == Example.hex("S25"))
+            client.request("rpc-8", .epochComplete, EpochCompleteParams(space: Self.space, epoch: 2))
+            #expect(try await client.nextBytes().hex == Example.hex("S26"))
+            await client.close()
+        }
+    }
+
     @Test("S17 on the wire: an invitation says nothing about itself")
     func invitation() async throws {
         try await Self.withServer(.sqlite, cursor: 0) { _, _ in
@@ -299,6 +334,30 @@ private enum Example {
         "C9": """
         a3647479706502666d6574686f646a6576656e742e73656e6466706172616d73a264646174614304050665737061
         6365782463663738666137352d653731342d353037332d383937322d313236613636323535623339
+        """,
+        "C10": """
+        a4626964657270632d36647479706500666d6574686f646864656b732e67657466706172616d73a26573696e63650065
+        7370616365782463663738666137352d653731342d353037332d383937322d313236613636323535623339
+        """,
+        "S23": """
+        a4647479706503626964657270632d36646e616d656b64656b732e7265636f72646464617461a3626964782430313934
+        303065382d376235642d373030302d383030302d3030303030303030303030316364656b582c00000001aaaaaaaaaaaa
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa63736571184d
+        """,
+        "S25": """
+        a3647479706501626964657270632d3766726573756c74a3656572726f7268636f6e666c6963746d63757272656e745f
+        65706f6368026c7265777261705f65706f636802
+        """,
+        "S27": """
+        a3647479706501626964657270632d3666726573756c74a26464656b7381a3626964782430313934303065382d376235
+        642d373030302d383030302d3030303030303030303030316364656b582c00000001aaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa63736571184d675f6368756e6b7301
+        """,
+        "S28": """
+        a4647479706503626964657270632d36646e616d657164656b732e66696c65732e7265636f72646464617461a3626964
+        782464323035383939622d623966622d346436652d383135392d3835373836363161353734636364656b582c00000001
+        aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa66637572736f7218
+        50
         """,
         "S16": """
         a3647479706502666d6574686f64677265766f6b656466706172616d73a265737061636578246366373866613735
