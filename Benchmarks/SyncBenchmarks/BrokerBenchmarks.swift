@@ -52,7 +52,7 @@ private struct Audience: BenchmarkFixture {
         guard let space = owner.personalSpace else { throw AuthorizationError.refused(.unknownSpace) }
         // One's own space is granted without a look into the database.
         let database = try await Database.open(.sqlite)
-        let authorizer = SpaceAuthorizer(spaces: database.storage, revocations: database.storage)
+        let authorizer = SpaceAuthorizer(store: database.storage)
         let grant = try await authorizer.authorizeRead(owner, of: space, ucan: "")
         try await database.close()
         let broker = Broker(
@@ -61,7 +61,8 @@ private struct Audience: BenchmarkFixture {
         for _ in 0..<count {
             let subscriber = Subscriber(id: .random(), connection: SilentConnection(), mailbox: MailboxKey(owner))
             _ = broker.register(subscriber)
-            _ = broker.subscribe(subscriber.id, to: [grant])
+            let attempts = broker.subscribe(subscriber.id, to: [grant]).map { (attempt: $0, hasSucceeded: true) }
+            broker.settle(subscriber.id, attempts) { _ in }
         }
         return Audience(broker: broker, space: space, count: count)
     }
@@ -78,7 +79,7 @@ private struct Audience: BenchmarkFixture {
 /// Takes every frame and forgets it.
 private final class SilentConnection: FrameConnection {
     func receive() async -> ReceivedMessage { .ended(.closedLocally) }
-    func offer(_ frame: ByteBuffer) -> OfferResult { .queued }
+    func offer(_ notification: Broadcast) -> OfferResult { .queued }
     func enqueue(_ frame: ByteBuffer) {}
     func room() async throws(ConnectionEnded) {}
     func close(_ frame: CloseFrame) {}

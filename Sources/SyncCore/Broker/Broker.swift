@@ -163,7 +163,7 @@ package final class Broker: Sendable {
 
 extension Broker {
     /// What a connection wants to watch, and why it may.
-    struct Request {
+    struct Request: Sendable {
         let space: SpaceID
         /// `nil` for the connection's personal space.
         let delegation: VerifiedDelegation?
@@ -172,7 +172,7 @@ extension Broker {
     }
 
     /// A subscription that is in effect and has not been answered.
-    struct Attempt {
+    package struct Attempt: Sendable {
         fileprivate let request: Request
         /// `nil` for a connection that is not registered.
         fileprivate let ticket: SubscriptionTicket?
@@ -185,7 +185,7 @@ extension Broker {
     /// attempt is settled.
     ///
     /// - Returns: Why a grant was not taken, in the order of the grants, or what is to be settled.
-    func subscribe(_ id: ConnectionID, to grants: [ReadGrant]) -> [Result<Attempt, AuthorizationError>] {
+    package func subscribe(_ id: ConnectionID, to grants: [ReadGrant]) -> [Result<Attempt, AuthorizationError>] {
         self.subscribe(id, to: grants.map { Request(space: $0.space, delegation: $0.delegation, mark: $0.mark) })
     }
 
@@ -214,7 +214,7 @@ extension Broker {
     ///   - attempts: What `subscribe` has returned, and whether each has succeeded.
     ///   - answer: Queues the answer to the request. Must not wait. Gets, in the order of the attempts, why the grant does not
     ///     stand. A revocation in one of the accepted spaces returns before this call or after `answer`.
-    func settle(
+    package func settle(
         _ id: ConnectionID, _ attempts: [(attempt: Result<Attempt, AuthorizationError>, hasSucceeded: Bool)],
         answer: ([AuthorizationError?]) -> Void
     ) {
