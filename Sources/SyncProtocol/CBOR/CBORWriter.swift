@@ -14,13 +14,6 @@ public struct CBORWriter: Sendable {
         self.isMeasuring = false
     }
 
-    /// A writer behind what `buffer` holds.
-    private init(continuing buffer: ByteBuffer) {
-        self.buffer = buffer
-        self.count = buffer.readableBytes
-        self.isMeasuring = false
-    }
-
     /// A writer that only counts.
     private init(measuring: Void) {
         self.buffer = ByteBuffer()
@@ -137,12 +130,8 @@ extension CBORWriter {
         for element in elements { element.encode(to: &self) }
     }
 
-    /// A byte string.
-    package mutating func write(_ bytes: RawSpan) {
-        self.writeHead(CBORSyntax.Major.bytes, UInt64(bytes.byteCount))
-        self.count += bytes.byteCount
-        if !self.isMeasuring { self.buffer.writeBytes(bytes) }
-    }
+    /// The head of a text, whose bytes somebody else writes.
+    mutating func writeTextHead(_ length: Int) { self.writeHead(CBORSyntax.Major.text, UInt64(length)) }
 
     private mutating func writeByte(_ byte: UInt8) {
         self.count += 1
@@ -173,31 +162,5 @@ extension CBORWriter {
             self.count += 9
             if !self.isMeasuring { self.buffer.writeMultipleIntegers(major | 27, argument) }
         }
-    }
-}
-
-// MARK: - Several messages in one buffer
-
-extension CBORWriter {
-    /// Leaves bytes free, to be set later.
-    ///
-    /// - Returns: Where they begin.
-    mutating func reserve(_ count: Int) -> Int {
-        self.count += count
-        self.buffer.writeRepeatingByte(0, count: count)
-        return self.buffer.writerIndex - count
-    }
-
-    mutating func set(_ value: UInt32, at index: Int) { self.buffer.setInteger(value, at: index) }
-
-    /// Takes back everything from `index` on.
-    mutating func discard(from index: Int) {
-        self.count -= self.buffer.writerIndex - index
-        self.buffer.moveWriterIndex(to: index)
-    }
-
-    /// Takes bytes from the front; they are shared.
-    mutating func removeFirst(_ count: Int) -> CBORWriter {
-        CBORWriter(continuing: self.buffer.readSlice(length: count) ?? ByteBuffer())
     }
 }

@@ -13,41 +13,38 @@ public struct MessageRun: Sendable {
     private static let headerStart: UInt16 = 0x82_7E
 
     /// Frames as they are sent, one after another.
-    public var buffer: ByteBuffer { self.writer.buffer }
+    public private(set) var buffer: ByteBuffer
 
     /// Messages.
     public private(set) var count = 0
 
-    private var writer: CBORWriter
-
     /// - Parameter capacity: Bytes of all messages and their headers, about.
-    public init(capacity: Int = 0) { self.writer = CBORWriter(capacity: capacity) }
+    public init(capacity: Int = 0) { self.buffer = ByteBufferAllocator().buffer(capacity: capacity) }
 
     /// Bytes of all messages and their headers.
-    public var bytes: Int { self.writer.buffer.readableBytes }
+    public var bytes: Int { self.buffer.readableBytes }
 
     /// Appends what `body` writes as one message.
     ///
-    /// - Returns: False when it has not one of the lengths that a run takes; then nothing was appended.
-    mutating func append(_ body: (inout CBORWriter) -> Void) -> Bool {
-        let start = self.writer.reserve(Self.headerBytes)
-        body(&self.writer)
-        let length = self.writer.buffer.writerIndex - start - Self.headerBytes
-        guard Self.messageBytes.contains(length) else {
-            self.writer.discard(from: start)
-            return false
+    /// - Parameter length: Bytes that `body` writes.
+    /// - Returns: False when that is not one of the lengths that a run takes; then `body` was not called.
+    mutating func append(length: Int, _ body: (inout OutputRawSpan) -> Void) -> Bool {
+        guard Self.messageBytes.contains(length), let shortLength = UInt16(exactly: length) else { return false }
+        self.buffer.writeWithOutputRawSpan(minimumWritableBytes: Self.headerBytes + length) { output in
+            output.append(Self.headerStart.bigEndian, as: UInt16.self)
+            output.append(shortLength.bigEndian, as: UInt16.self)
+            body(&output)
+            precondition(output.byteCount == Self.headerBytes + length, "A message has the length of its header.")
         }
-        self.writer.set(UInt32(Self.headerStart) << 16 | UInt32(length), at: start)
         self.count += 1
         return true
     }
 
     /// Appends a copy of one whole message.
     ///
-    /// - Returns: As `append(_:)`.
+    /// - Returns: As `append(length:_:)`.
     public mutating func append(copying message: ByteBuffer) -> Bool {
-        guard Self.messageBytes.contains(message.readableBytes) else { return false }
-        return self.append { $0.writeEncoded(message) }
+        self.append(length: message.readableBytes) { CBORPiece.append(message, to: &$0) }
     }
 
     /// Takes messages from the front: as many as fit into `bytesMax` with their headers, at least one. The bytes are shared.
@@ -59,7 +56,7 @@ public struct MessageRun: Sendable {
             bytes += frame
             first.count += 1
         }
-        first.writer = self.writer.removeFirst(bytes)
+        if let part = self.buffer.readSlice(length: bytes) { first.buffer = part }
         self.count -= first.count
         return first
     }
@@ -74,8 +71,7 @@ public struct MessageRun: Sendable {
 
     /// - Parameter offset: Of a header.
     private func frameBytes(at offset: Int) -> Int? {
-        let buffer = self.writer.buffer
-        let length = buffer.getInteger(at: buffer.readerIndex + offset + 2, as: UInt16.self)
+        let length = self.buffer.getInteger(at: self.buffer.readerIndex + offset + 2, as: UInt16.self)
         return length.map { Self.headerBytes + Int($0) }
     }
 }

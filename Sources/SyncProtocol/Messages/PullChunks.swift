@@ -4,9 +4,20 @@ package import NIOCore
 /// them is encoded once.
 package struct PullChunks: Sendable {
     private let requestID: String
-    /// Of `pull.record`: everything before the number of its fields, and from there to its id.
+    /// Of `pull.record`: everything before the number of its fields, and from there to the text of its id.
     private let recordHead: ByteBuffer
     private let recordSpace: ByteBuffer
+    private let keys = Keys()
+
+    private struct Keys {
+        let blob = CBORWriter.encode { $0.write(key: "blob") }
+        let cursor = CBORWriter.encode { $0.write(key: "cursor") }
+        let dek = CBORWriter.encode { $0.write(key: "dek") }
+        let deleted = CBORWriter.encode { writer in
+            writer.write(key: "deleted")
+            writer.write(true)
+        }
+    }
 
     /// - Parameters:
     ///   - requestID: As the client sent it.
@@ -18,13 +29,8 @@ package struct PullChunks: Sendable {
             writer.write(key: "space")
             writer.write(space)
             writer.write(key: "id")
+            writer.writeTextHead(UUIDText.length)
         }
-    }
-
-    /// Bytes of a chunk `pull.record` beside its blob and DEK, at most.
-    package var recordOverheadBytes: Int {
-        // A map head, the id, four more keys, the heads of two byte strings, the cursor, the flag.
-        self.recordHead.readableBytes + self.recordSpace.readableBytes + 96
     }
 
     /// Appends one chunk `pull.record`.
@@ -34,27 +40,39 @@ package struct PullChunks: Sendable {
         record id: RecordID, cursor: Int64, deleted: Bool, wrappedDEK: RawSpan?, blob: RawSpan?,
         to run: inout MessageRun
     ) -> Bool {
-        let payload = (blob?.byteCount ?? 0) + (wrappedDEK?.byteCount ?? 0)
-        guard payload + self.recordOverheadBytes <= MessageRun.messageBytes.upperBound else { return false }
-        return run.append { writer in
-            writer.writeEncoded(self.recordHead)
-            writer.writeMap(3 + (blob == nil ? 0 : 1) + (wrappedDEK == nil ? 0 : 1) + (deleted ? 1 : 0))
-            writer.writeEncoded(self.recordSpace)
-            writer.write(id)
+        var fields: UInt64 = 3
+        var length =
+            self.recordHead.readableBytes + 1 + self.recordSpace.readableBytes + UUIDText.length
+            + self.keys.cursor.readableBytes + CBORPiece.bytes(of: cursor)
+        if let blob {
+            fields += 1
+            length += self.keys.blob.readableBytes + CBORPiece.headBytes(UInt64(blob.byteCount)) + blob.byteCount
+        }
+        if let wrappedDEK {
+            fields += 1
+            length +=
+                self.keys.dek.readableBytes + CBORPiece.headBytes(UInt64(wrappedDEK.byteCount)) + wrappedDEK.byteCount
+        }
+        if deleted {
+            fields += 1
+            length += self.keys.deleted.readableBytes
+        }
+        return run.append(length: length) { output in
+            CBORPiece.append(self.recordHead, to: &output)
+            CBORPiece.appendHead(CBORSyntax.Major.map, fields, to: &output)
+            CBORPiece.append(self.recordSpace, to: &output)
+            CBORPiece.appendText(of: id, to: &output)
             if let blob {
-                writer.write(key: "blob")
-                writer.write(blob)
+                CBORPiece.append(self.keys.blob, to: &output)
+                CBORPiece.append(item: blob, to: &output)
             }
-            writer.write(key: "cursor")
-            writer.write(cursor)
+            CBORPiece.append(self.keys.cursor, to: &output)
+            CBORPiece.append(cursor, to: &output)
             if let wrappedDEK {
-                writer.write(key: "dek")
-                writer.write(wrappedDEK)
+                CBORPiece.append(self.keys.dek, to: &output)
+                CBORPiece.append(item: wrappedDEK, to: &output)
             }
-            if deleted {
-                writer.write(key: "deleted")
-                writer.write(true)
-            }
+            if deleted { CBORPiece.append(self.keys.deleted, to: &output) }
         }
     }
 

@@ -36,7 +36,6 @@ struct MessageRunTests {
         let before = run.buffer
         for length in [0, 1, 125, 65_536, 100_000] {
             #expect(run.append(copying: message(length)) == false)
-            #expect(run.append { $0.writeEncoded(message(length)) } == false)
         }
         #expect(run.buffer == before)
         #expect(run.count == 1)
