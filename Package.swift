@@ -181,8 +181,8 @@ let package = Package(
         .testTarget(
             name: "SyncServerTests",
             dependencies: [
-                "SyncServer", "SyncClient", "SyncCore", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, lifecycle,
-                httpClient, .product(name: "MetricsTestKit", package: "swift-metrics"),
+                "SyncServer", "SyncClient", "SyncCore", "SyncTesting", nioCore, nioPosix, nioHTTP1, logging, metrics,
+                lifecycle, httpClient, .product(name: "MetricsTestKit", package: "swift-metrics"),
             ],
             swiftSettings: settings
         ),

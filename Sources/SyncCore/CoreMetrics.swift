@@ -18,6 +18,7 @@ package final class CoreMetrics: Sendable {
     private let factory: any MetricsFactory
     private let connections: Meter
     private let spacesWatched: Meter
+    private let slowConsumers: Counter
     private let recordsPushed: Counter
     private let recordsPulled: Counter
 
@@ -28,6 +29,7 @@ package final class CoreMetrics: Sendable {
         self.factory = factory
         self.connections = Meter(label: "ws_connections", dimensions: [("kind", "client")], factory: factory)
         self.spacesWatched = Meter(label: "broker_spaces_watched", factory: factory)
+        self.slowConsumers = Counter(label: "ws_slow_consumer_closes_total", factory: factory)
         self.recordsPushed = Counter(label: "storage_push_records_total", factory: factory)
         self.recordsPulled = Counter(label: "storage_pull_records_total", factory: factory)
         self.connections.set(0)
@@ -45,6 +47,8 @@ package final class CoreMetrics: Sendable {
             self.spacesWatched.decrement(by: Double(-difference))
         }
     }
+
+    func slowConsumerClosed() { self.slowConsumers.increment() }
 
     func pushed(records: Int) { self.recordsPushed.increment(by: records) }
 

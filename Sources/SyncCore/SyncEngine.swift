@@ -70,6 +70,9 @@ package final class SyncEngine: Sendable {
         )
     }
 
+    /// Connections that have authenticated, and spaces that one of them is subscribed to.
+    package var census: (connections: Int, spaces: Int) { self.services.broker.census }
+
     /// Runs one client connection from the handshake to its end (docs/contract/wire.md §3). Returns when it is gone.
     ///
     /// - Parameter onAuthenticated: Called at most once, when the token has been accepted: the connection stops counting

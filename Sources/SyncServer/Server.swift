@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import Logging
+import Metrics
 package import ServiceLifecycle
 package import SyncAuth
 package import SyncCore
@@ -23,6 +24,8 @@ package struct Server: Sendable {
         package var closeWait: Duration = .seconds(5)
         package var checkpointInterval: Duration = .seconds(300)
         package var purgeIntervals = PurgeIntervals()
+        /// Called once, with the address of the metrics.
+        package var onMetricsListening: @Sendable (ListenAddress) async -> Void = { _ in }
         /// Takes the place of the file storage of the configuration.
         package var files: OpenedFileStorage?
 
@@ -65,20 +68,27 @@ package struct Server: Sendable {
             throw error
         }
         let keySets = HTTPKeySetFetcher()
-        let tokens = parts.tokens ?? Self.makeTokenValidator(configuration, parts.devIssuer, keySets, logger)
+        let registry = configuration.metricsAddress == nil ? nil : MetricsRegistry()
+        let factory: any MetricsFactory = registry ?? NOOPMetricsHandler.instance
+        let tokens = CountedTokens(
+            validator: parts.tokens ?? Self.makeTokenValidator(configuration, parts.devIssuer, keySets, logger),
+            factory: factory)
         let deletions = files.map { files in
             FileDeletionService(
-                FileDeletionWorker(storage: database.storage, store: files.store, logger: logger),
+                FileDeletionWorker(storage: database.storage, store: files.store, logger: logger, metrics: factory),
                 interval: parts.purgeIntervals.fileDeletions, clock: ContinuousClock(), logger: logger)
         }
         let engine = SyncEngine(
             configuration: parts.engine, storage: database.storage, tokens: tokens, clock: ContinuousClock(),
-            logger: logger, onFilesRemoved: { deletions?.wake() })
+            logger: logger, metrics: factory, onFilesRemoved: { deletions?.wake() })
+        let healthDetails: @Sendable () -> HealthDetails = { HealthDetails(database, engine) }
         let http = HTTPApplication(
             configuration: parts.http, tokens: tokens,
             extraRoutes: [keySet.route]
                 + DiscoveryDocument.routes(configuration, issuers: configuration.trustedIssuers.map(\.issuer))
                 + (parts.devIssuer.map(DevRoutes.all) ?? []),
+            healthDetails: configuration.hasHealthDetails ? healthDetails : nil,
+            metrics: registry.map { HTTPMetrics(factory: $0) },
             logger: logger,
             ping: { try await database.storage.ping() },
             onListening: onListening,
@@ -87,6 +97,14 @@ package struct Server: Sendable {
             })
         var services: [any Service] = [keySets, StorageService(storage: database.storage, logger: logger)]
         if let files { services.append(FileStorageService(files: files)) }
+        if let registry, let address = configuration.metricsAddress {
+            registry.makeMeter(label: "build_info", dimensions: [("version", Version.current)]).set(1.0)
+            services.append(
+                MetricsServer(
+                    address: address, registry: registry,
+                    storage: StorageMetrics(registry) { database.storage.statistics }, logger: logger,
+                    onListening: parts.onMetricsListening))
+        }
         if let checkpoint = database.checkpoint {
             let job = CheckpointJob(
                 storage: database.storage, interval: parts.checkpointInterval, clock: ContinuousClock(),
@@ -106,6 +124,7 @@ package struct Server: Sendable {
         services.append(
             ClientService(
                 http: http, engine: engine, grace: parts.shutdownGrace, closeWait: parts.closeWait, logger: logger))
+        services = services.map { ($0 as? PeriodicJob)?.counted(by: factory) ?? $0 }
         return Server(storage: database.storage, services: services, logger: logger)
     }
 

@@ -7,6 +7,8 @@ import SyncStorageSQLite
 /// A storage of the backend that `DATABASE_URL` names. The only file that knows the backends.
 package struct OpenedStorage: Sendable {
     package let storage: any Storage
+    /// `postgres` or `sqlite`.
+    package let backend: String
     /// Copies SQLite's write-ahead log into the database; `nil` for a backend that does so by itself.
     package let checkpoint: (@Sendable () async throws(StorageError) -> Void)?
 
@@ -18,11 +20,12 @@ package struct OpenedStorage: Sendable {
         case .postgres(let url):
             let postgres = PostgresConfiguration(
                 url: url.reveal(), poolSize: configuration.databasePoolSize, migrates: configuration.migratesOnStart)
-            return OpenedStorage(storage: try await PostgresStorage.open(postgres, logger: logger), checkpoint: nil)
+            return OpenedStorage(
+                storage: try await PostgresStorage.open(postgres, logger: logger), backend: "postgres", checkpoint: nil)
         case .sqlite, .sqliteInMemory:
             let sqlite = try await SQLiteStorage.open(SQLiteConfiguration(configuration), logger: logger)
             return OpenedStorage(
-                storage: sqlite,
+                storage: sqlite, backend: "sqlite",
                 checkpoint: { () async throws(StorageError) in try await sqlite.checkpoint() })
         }
     }

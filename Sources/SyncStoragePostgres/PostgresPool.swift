@@ -51,6 +51,8 @@ final class PostgresPool: Sendable {
         self.state.withLock { state in
             statistics.pullsOpen = state.pullPermits.inUse
             statistics.pullsWaiting = state.pullPermits.waitingCount
+            statistics.connections = max(1, self.configuration.poolSize)
+            statistics.connectionsInUse = state.permits.inUse
         }
     }
 

@@ -18,6 +18,7 @@ struct PushState {
     var closing: CheckedContinuation<Void, Never>?
     var commits = 0
     var pushes = 0
+    var batches = BatchSizes()
 
     init(writers: Int) { self.scheduler = PushScheduler(writers: writers) }
 }
@@ -88,6 +89,7 @@ extension PostgresStorage {
         var statistics = StorageStatistics()
         self.pushes.withLock { state in
             statistics.commits = state.commits
+            statistics.batches = state.batches
             statistics.pushes = state.pushes
             statistics.pushesQueued = state.scheduler.count
         }
@@ -128,6 +130,7 @@ extension PostgresStorage {
                 let outcomes = try await self.write(part.compactMap(\.push))
                 self.pushes.withLock { state in
                     state.commits += 1
+                    state.batches.record(pushes: part.count)
                     state.pushes += part.count
                 }
                 for (entry, outcome) in zip(part, outcomes) { entry.waiter.settle(outcome) }

@@ -24,6 +24,8 @@ final class ReaderPool: Sendable {
         self.state.withLock { state in
             statistics.pullsOpen = state.pullsOpen
             statistics.pullsWaiting = state.pullsWaiting
+            statistics.connections = self.connections.count
+            statistics.connectionsInUse = state.leased
         }
     }
 

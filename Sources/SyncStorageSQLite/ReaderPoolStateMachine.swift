@@ -38,6 +38,7 @@ struct ReaderPoolStateMachine<Waiter> {
         var waiter: Waiter?
     }
 
+    private let readers: Int
     private let pullsMax: Int
     private var idle: [Int]
     // Nobody waits who could be served.
@@ -51,8 +52,12 @@ struct ReaderPoolStateMachine<Waiter> {
 
     var pullsWaiting: Int { self.pulls.count }
 
+    /// Connections that somebody has.
+    var leased: Int { self.readers - self.idle.count }
+
     /// - Parameter readers: Connections, numbered from 0; 1 or more.
     init(readers: Int) {
+        self.readers = readers
         self.pullsMax = max(1, readers - 2)
         self.idle = Array((0..<readers).reversed())
     }

@@ -37,6 +37,7 @@ final class Writer: Sendable {
         var queue = WriteQueue<Write>()
         var closing: [CheckedContinuation<Void, Never>] = []
         var commits = 0
+        var batches = BatchSizes()
         var pushes = 0
         var checkpoints = CheckpointPlan()
     }
@@ -58,6 +59,7 @@ final class Writer: Sendable {
     func addStatistics(to statistics: inout StorageStatistics) {
         self.state.withLock { state in
             statistics.commits = state.commits
+            statistics.batches = state.batches
             statistics.pushes = state.pushes
             statistics.pushesQueued = state.queue.count
         }
@@ -147,8 +149,10 @@ final class Writer: Sendable {
             return
         }
         self.state.withLock { state in
+            let pushes = writes.count { $0.isPush }
             state.commits += 1
-            state.pushes += writes.count { $0.isPush }
+            state.pushes += pushes
+            state.batches.record(pushes: pushes)
         }
         for settle in settlements { settle() }
     }

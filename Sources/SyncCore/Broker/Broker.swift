@@ -114,6 +114,11 @@ package final class Broker: Sendable {
         _ = self.offer(frame, to: subscribers, except: nil)
     }
 
+    /// Registered connections, and spaces that one of them is subscribed to.
+    package var census: (connections: Int, spaces: Int) {
+        self.state.withLock { ($0.table.count, $0.table.watchedSpaces) }
+    }
+
     /// Registered connections that count against the limit of `mailbox`.
     package func connectionCount(of mailbox: MailboxKey) -> Int {
         self.state.withLock { $0.table.connectionCount(ofLimitKey: mailbox.limitKey) }
@@ -132,6 +137,7 @@ package final class Broker: Sendable {
             case .full:
                 self.deregister(subscriber.id)
                 subscriber.connection.closeDiscardingQueue(.slowConsumer)
+                self.metrics.slowConsumerClosed()
                 self.logger.warning(
                     "Subscriber reads too slowly", metadata: Logger.metadata([.connectionID: subscriber.id.wireText]))
             }

@@ -21,6 +21,8 @@ package final class HTTPApplication: Service {
     private let tokens: (any TokenValidator)?
     private let health: HealthProbe
     private let extraRoutes: [HTTPRoute]
+    private let healthDetails: (@Sendable () -> HealthDetails)?
+    private let metrics: HTTPMetrics?
     private let serve: WebSocketService
     private let onListening: @Sendable (ListenAddress) async -> Void
     private let logger: Logger
@@ -31,6 +33,7 @@ package final class HTTPApplication: Service {
     /// - Parameters:
     ///   - tokens: `nil` when no issuer is trusted; then upgrades get 501 and other private paths 500.
     ///   - extraRoutes: served beside those of the contract, with the same stages in front of them.
+    ///   - healthDetails: what `/health` says besides; `nil`: nothing.
     ///   - clock: for the time limit of `/health`.
     ///   - ping: one round trip to the database.
     ///   - onListening: called once, with the address that was bound.
@@ -39,6 +42,8 @@ package final class HTTPApplication: Service {
         configuration: HTTPServerConfiguration,
         tokens: (any TokenValidator)?,
         extraRoutes: [HTTPRoute] = [],
+        healthDetails: (@Sendable () -> HealthDetails)? = nil,
+        metrics: HTTPMetrics? = nil,
         clock: any Clock<Duration> = ContinuousClock(),
         logger: Logger,
         ping: @escaping @Sendable () async throws -> Void,
@@ -48,6 +53,8 @@ package final class HTTPApplication: Service {
         self.configuration = configuration
         self.tokens = tokens
         self.extraRoutes = extraRoutes
+        self.healthDetails = healthDetails
+        self.metrics = metrics
         self.health = HealthProbe(timeout: configuration.healthTimeout, clock: clock, ping: ping)
         self.logger = logger
         self.onListening = onListening
@@ -78,9 +85,11 @@ package final class HTTPApplication: Service {
 
     private func makeApplication() -> some ApplicationProtocol {
         let isShuttingDown: @Sendable () -> Bool = { self.isShuttingDown.load(ordering: .acquiring) }
-        let routes = PublicRoutes.all(health: self.health, isShuttingDown: isShuttingDown) + self.extraRoutes
+        let routes =
+            PublicRoutes.all(
+                health: self.health, details: self.healthDetails, isShuttingDown: isShuttingDown) + self.extraRoutes
         let router = Router(context: SyncRequestContext.self)
-        router.add(middleware: RequestGate(routes: RouteTable(routes), tokens: self.tokens))
+        router.add(middleware: RequestGate(routes: RouteTable(routes), tokens: self.tokens, metrics: self.metrics))
         for route in routes {
             for method in route.methods { router.on(RouterPath(route.path), method: method, use: route.handler) }
         }

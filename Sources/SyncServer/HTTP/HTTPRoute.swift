@@ -32,6 +32,7 @@ struct RouteTable: Sendable {
     }
 
     private struct Entry {
+        let path: String
         let segments: [Substring]
         let isPublic: Bool
         var methods: [HTTPRequest.Method]
@@ -45,13 +46,17 @@ struct RouteTable: Sendable {
             if let index = self.entries.firstIndex(where: { $0.segments == segments }) {
                 self.entries[index].methods += route.methods
             } else {
-                self.entries.append(Entry(segments: segments, isPublic: route.isPublic, methods: route.methods))
+                self.entries.append(
+                    Entry(path: route.path, segments: segments, isPublic: route.isPublic, methods: route.methods))
             }
         }
     }
 
     /// Public paths are those of the table, compared exactly: `/health/` is not `/health`.
     func isPublic(_ path: String) -> Bool { self.entry(path)?.isPublic ?? false }
+
+    /// The path of the route as it was declared, with its parameters in braces.
+    func template(_ path: String) -> String? { self.entry(path)?.path }
 
     func match(_ method: HTTPRequest.Method, _ path: String) -> Match {
         guard let entry = self.entry(path) else { return .unknownPath }

@@ -16,11 +16,13 @@ struct RequestGate: RouterMiddleware {
     let routes: RouteTable
     /// `nil` when the server has no trusted issuer.
     let tokens: (any TokenValidator)?
+    let metrics: HTTPMetrics?
 
     func handle(
         _ request: Request, context: SyncRequestContext,
         next: @concurrent (Request, SyncRequestContext) async throws -> Response
     ) async throws -> Response {
+        let start = ContinuousClock.now
         let response: Response
         do {
             response = try await self.respond(to: request, context, next)
@@ -34,6 +36,9 @@ struct RequestGate: RouterMiddleware {
             context.logger.error("request failed", metadata: ["error": "\(type(of: error))"])
             response = HTTPFailure.internalError.response
         }
+        self.metrics?.finished(
+            route: self.routes.template(request.uri.path), method: request.method, status: response.status,
+            duration: ContinuousClock.now - start)
         return request.method == .head ? response.createHeadResponse() : response
     }
 

@@ -1,4 +1,5 @@
 import Logging
+import Metrics
 import ServiceLifecycle
 
 /// Work that is done again and again until the server shuts down (docs/contract/operations.md §5). Runs one at a time; one
@@ -13,6 +14,7 @@ struct PeriodicJob: Service {
     let logger: Logger
     /// Cancelled by a shutdown.
     let work: @Sendable () async throws -> Void
+    private var metrics: any MetricsFactory = NOOPMetricsHandler.instance
 
     /// - Parameter firstDelay: `nil`: as `interval`.
     init(
@@ -27,6 +29,18 @@ struct PeriodicJob: Service {
         self.work = work
     }
 
+    /// The same job, whose runs are counted.
+    func counted(by metrics: any MetricsFactory) -> PeriodicJob {
+        var job = self
+        job.metrics = metrics
+        return job
+    }
+
+    private func count(_ outcome: String) {
+        Counter(label: "job_runs_total", dimensions: [("job", self.name), ("outcome", outcome)], factory: self.metrics)
+            .increment()
+    }
+
     func run() async throws {
         await cancelWhenGracefulShutdown {
             var delay = self.firstDelay
@@ -34,8 +48,10 @@ struct PeriodicJob: Service {
                 do { try await self.clock.sleep(for: delay * Double.random(in: 0.9...1.1)) } catch { return }
                 do {
                     try await self.work()
+                    self.count("success")
                 } catch {
                     guard !Task.isCancelled else { return }
+                    self.count("failure")
                     self.logger.error("job failed", metadata: ["job": "\(self.name)", "error": "\(error)"])
                 }
                 delay = self.interval

@@ -185,6 +185,36 @@ struct HTTPApplicationTests {
         }
     }
 
+    @Test("The process is alive and ready; without the database it is alive and not ready")
+    func probes() async throws {
+        struct Away: Error {}
+        try await HTTPTestServer().run { server in
+            let ready = try await server.request("GET", "/readyz")
+            #expect(ready.status == 200)
+            #expect(ready.body == #"{"status":"ready"}"#)
+            let alive = try await server.request("GET", "/livez")
+            #expect(alive.status == 200)
+            #expect(alive.body == #"{"status":"alive"}"#)
+        }
+        try await HTTPTestServer(ping: { throw Away() }).run { server in
+            let ready = try await server.request("GET", "/readyz")
+            #expect(ready.status == 503)
+            #expect(ready.body == #"{"status":"not ready","error":"database unavailable"}"#)
+            let alive = try await server.request("GET", "/livez")
+            #expect(alive.status == 200)
+        }
+    }
+
+    @Test("A server that shuts down is not ready any more")
+    func unreadyAtShutdown() async throws {
+        try await HTTPTestServer().run { server in
+            server.application.beginShutdown()
+            let ready = try await server.request("GET", "/readyz")
+            #expect(ready.status == 503)
+            #expect(ready.body == #"{"status":"not ready","error":"shutting down"}"#)
+        }
+    }
+
     @Test("HF1: the key set is public and empty")
     func keySet() async throws {
         try await HTTPTestServer(extraRoutes: [PublishedKeySet().route]).run { server in

@@ -1,0 +1,56 @@
+import HTTPTypes
+import Metrics
+import SyncAuth
+
+/// Counts HTTP requests. Labels come from closed sets: route templates, known methods, statuses.
+package struct HTTPMetrics: Sendable {
+    private static let methods: Set<HTTPRequest.Method> = [.get, .head, .put, .post, .patch, .delete, .options]
+
+    private let factory: any MetricsFactory
+
+    init(factory: any MetricsFactory) { self.factory = factory }
+
+    /// - Parameter route: The template of a known route; `nil` counts under `unknown`.
+    func finished(
+        route: String?, method: HTTPRequest.Method, status: HTTPResponse.Status, duration: Duration
+    ) {
+        let route = route ?? "unknown"
+        let method = Self.methods.contains(method) ? method.rawValue : "other"
+        let dimensions = [("route", route), ("method", method)]
+        Counter(
+            label: "http_requests_total", dimensions: dimensions + [("status", "\(status.code)")],
+            factory: self.factory
+        ).increment()
+        Recorder(
+            label: "http_request_duration_seconds", dimensions: dimensions, aggregate: true, factory: self.factory
+        ).record(duration / .seconds(1))
+    }
+}
+
+/// A validator that counts the tokens it does not accept, whoever brings them.
+struct CountedTokens: TokenValidator {
+    let validator: any TokenValidator
+    let factory: any MetricsFactory
+
+    func validate(_ token: String) async throws(TokenError) -> Principal {
+        do {
+            return try await self.validator.validate(token)
+        } catch {
+            Counter(
+                label: "auth_failures_total", dimensions: [("reason", error.metricLabel)], factory: self.factory
+            ).increment()
+            throw error
+        }
+    }
+}
+
+extension TokenError {
+    fileprivate var metricLabel: String {
+        switch self {
+        case .missing: "missing"
+        case .invalid: "invalid"
+        case .expired: "expired"
+        case .untrustedIssuer: "untrusted_issuer"
+        }
+    }
+}

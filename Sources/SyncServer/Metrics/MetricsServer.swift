@@ -1,0 +1,44 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import ServiceLifecycle
+
+/// `/metrics` on a listener of its own, and nothing else there (docs/contract/operations.md §12).
+struct MetricsServer: Service {
+    /// Connections that say nothing are closed after this.
+    private static let idleTimeout: TimeAmount = .seconds(60)
+    /// Scrapers are few.
+    private static let connectionsMax = 64
+
+    let address: ListenAddress
+    let registry: MetricsRegistry
+    let storage: StorageMetrics
+    let logger: Logger
+    /// Called once, with the address that was bound.
+    var onListening: @Sendable (ListenAddress) async -> Void = { _ in }
+
+    func run() async throws {
+        let router = Router()
+        router.get("/metrics") { _, _ in
+            self.storage.update()
+            return Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: self.registry.exposition())))
+        }
+        let application = Application(
+            router: router,
+            server: .http1(configuration: HTTP1Channel.Configuration(idleTimeout: Self.idleTimeout)),
+            configuration: ApplicationConfiguration(
+                address: .hostname(self.address.host, port: self.address.port),
+                availableConnectionsDelegate: .maximum(Self.connectionsMax, logger: self.logger)),
+            onServerRunning: { channel in
+                var address = self.address
+                address.port = channel.localAddress?.port ?? address.port
+                self.logger.info("metrics listening", metadata: ["addr": "\(address)"])
+                await self.onListening(address)
+            },
+            logger: self.logger)
+        try await application.run()
+    }
+}
