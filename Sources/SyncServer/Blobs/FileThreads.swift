@@ -16,6 +16,9 @@ struct FileThreads: Sendable {
         pool.start()
     }
 
+    /// Runs `work` some time later. It must not be long, and reports by itself.
+    func submit(_ work: @escaping @Sendable () -> Void) { self.pool.submit { _ in work() } }
+
     /// Runs `work` to its end, in a cancelled task too.
     func run<Result: Sendable>(
         _ work: @escaping @Sendable () throws(BlobError) -> Result

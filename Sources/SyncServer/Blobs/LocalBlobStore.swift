@@ -1,5 +1,4 @@
 package import FoundationEssentials
-import NIOCore
 import SyncProtocol
 package import SyncStorage
 
@@ -22,7 +21,7 @@ package import SyncStorage
 /// An object becomes visible by getting its name once its bytes are on the disk, and the name is on the disk before the
 /// caller hears of it.
 package struct LocalBlobStore: BlobStore {
-    /// Bytes of one read or write, and so of memory for each file in transit.
+    /// Bytes of one write, and so of memory for each upload in transit.
     static let chunkBytes = 256 * 1_024
 
     private let root: String
@@ -77,13 +76,13 @@ package struct LocalBlobStore: BlobStore {
 
     package func open(_ key: FileKey, range: Range<Int64>?) async throws(BlobError) -> BlobContent {
         let path = self.location(of: key).path
-        let (file, length) = try await FileThreads.shared.run { () throws(BlobError) in
+        return try await FileThreads.shared.run { () throws(BlobError) in
             let file = try OpenFile(path, O_RDONLY | O_NOFOLLOW)
-            return (file, try file.attributes().length)
+            let length = try file.attributes().length
+            let range = range ?? 0..<length
+            guard range.lowerBound >= 0, range.upperBound <= length else { throw .outOfRange }
+            return BlobContent(length: length, body: try FileBody(readingStartOf: file, range: range))
         }
-        let range = range ?? 0..<length
-        guard range.lowerBound >= 0, range.upperBound <= length else { throw .outOfRange }
-        return BlobContent(length: length, body: FileBody(file: file, range: range))
     }
 
     package func length(of key: FileKey) async throws(BlobError) -> Int64? {
@@ -159,34 +158,4 @@ extension FileNames {
             try Self.remove(path)
         }
     }
-}
-
-/// The bytes of an open file, a chunk at a time. The file is closed with the last iterator.
-struct FileBody: AsyncSequence {
-    typealias Element = ByteBuffer
-    typealias Failure = BlobError
-
-    let file: OpenFile
-    let range: Range<Int64>
-
-    struct AsyncIterator: AsyncIteratorProtocol {
-        let file: OpenFile
-        var range: Range<Int64>
-
-        mutating func next() async throws(BlobError) -> ByteBuffer? {
-            try await self.next(isolation: nil)
-        }
-
-        mutating func next(isolation: isolated (any Actor)?) async throws(BlobError) -> ByteBuffer? {
-            guard !self.range.isEmpty else { return nil }
-            let count = Int(Swift.min(Int64(LocalBlobStore.chunkBytes), Int64(self.range.count)))
-            let start = self.range.lowerBound
-            let file = self.file
-            let bytes = try await FileThreads.shared.run { () throws(BlobError) in try file.read(count, at: start) }
-            self.range = (start + Int64(count))..<self.range.upperBound
-            return bytes
-        }
-    }
-
-    func makeAsyncIterator() -> AsyncIterator { AsyncIterator(file: self.file, range: self.range) }
 }

@@ -140,7 +140,7 @@ struct LocalBlobStoreTests {
             await #expect(throws: BlobError.failed(detail: "file is shorter than it was")) {
                 for try await bytes in content.body { count += bytes.readableBytes }
             }
-            #expect(count == LocalBlobStore.chunkBytes)
+            #expect(count == 2 * FileBody.chunkBytes)
         }
     }
 

@@ -50,7 +50,7 @@ package struct S3BlobStore: BlobStore {
         }
         let writer = try await self.begin(key, length: length)
         do throws(BlobError) {
-            for try await bytes in FileBody(file: file, range: 0..<length) { try await writer.append(bytes) }
+            for try await bytes in FileBody(file, range: 0..<length) { try await writer.append(bytes) }
             try await writer.finish()
             return writer
         } catch {
