@@ -89,9 +89,10 @@ final class S3BlobWriter: BlobWriter {
         await Task { await Self.abort(key: key, upload: upload, client) }.value
     }
 
-    /// What cannot be ended now goes with the other leftovers.
+    /// Tried once, because somebody waits for it: what cannot be ended now goes with the other leftovers.
     static func abort(key: String, upload: String, _ client: S3Client) async {
-        _ = try? await client.send(S3Client.Request(method: .DELETE, key: key, query: [("uploadId", upload)]))
+        _ = try? await client.send(
+            S3Client.Request(method: .DELETE, key: key, query: [("uploadId", upload)], attemptsMax: 1))
     }
 
     // MARK: One part

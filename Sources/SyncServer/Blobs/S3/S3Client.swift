@@ -19,6 +19,7 @@ struct S3Client: Sendable {
         /// SHA-256 of the body in hexadecimal.
         var payloadHash = SignatureV4.emptyPayloadHash
         var timeout = S3Limits.answerTimeout
+        var attemptsMax = S3Limits.attemptsMax
     }
 
     /// An answer that was read whole.
@@ -114,7 +115,7 @@ struct S3Client: Sendable {
             } catch .unavailable(let detail) {
                 problem = .unavailable(detail: detail)
             }
-            guard attempts < S3Limits.attemptsMax, !Task.isCancelled else { throw problem }
+            guard attempts < request.attemptsMax, !Task.isCancelled else { throw problem }
             do { try await self.clock.sleep(for: delay * Double.random(in: 0.5...1)) } catch { throw problem }
             delay *= 2
         }

@@ -102,11 +102,14 @@ private final class Handler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let request = self.unwrapInboundIn(data)
         let fault = self.proxy.fault(for: request.head)
+        // Bytes behind the head of such an answer would be taken for the next one.
+        let isHead = request.head.method == .HEAD
         switch fault {
         case .answer(let status, let body, var headers):
             headers.replaceOrAdd(name: "content-length", value: "\(body.utf8.count)")
             self.answer(
-                context, HTTPResponseHead(version: .http1_1, status: status, headers: headers), ByteBuffer(string: body)
+                context, HTTPResponseHead(version: .http1_1, status: status, headers: headers),
+                ByteBuffer(string: isHead ? "" : body)
             )
         case .drop:
             context.close(promise: nil)
