@@ -36,6 +36,8 @@ enum PostgresLimits {
     /// Rows of a pull that go to its consumer together, when as many have come: enough of them, or bytes.
     static let streamedChunkRows = 64
     static let streamedChunkBytes = 65_536
+    /// What libpq reads from a socket at a time, and so most of the rows that come together.
+    static let socketReadBytes = 16_384
     /// Spaces whose announcements are kept while they cannot go out; beyond them the others are told that anything may have
     /// changed.
     static let announcedSpacesMax = 10_000

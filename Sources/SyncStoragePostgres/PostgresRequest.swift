@@ -71,7 +71,7 @@ final class PostgresRequest {
     private var steps: Deque<Step> = []
     private var rows: [PostgresRows] = []
     /// Rows that have come and have not been passed on.
-    private var chunk = PostgresRowsBuilder()
+    private var chunk: PostgresRowsBuilder
     private var failure: PostgresFailure?
     private(set) var isStreaming = false
     /// The latest answer was that the stream is full.
@@ -85,6 +85,7 @@ final class PostgresRequest {
     ) {
         self.statements = statements
         self.stream = stream
+        self.chunk = PostgresRowsBuilder(bytes: stream == nil ? 0 : PostgresLimits.socketReadBytes)
         self.done = done
     }
 
@@ -205,10 +206,14 @@ final class PostgresRequest {
 
 /// Rows copied out of results of libpq into one buffer.
 struct PostgresRowsBuilder {
+    private let bytes: Int
     private var values = ByteBuffer()
     private var bounds: [(start: Int, end: Int)] = []
     private var types: [UInt32] = []
     private(set) var count = 0
+
+    /// - Parameter bytes: Of all values together, about.
+    init(bytes: Int) { self.bytes = bytes }
 
     /// Whether it is worth while to pass the rows on although more have come.
     var isWholePage: Bool {
@@ -219,7 +224,10 @@ struct PostgresRowsBuilder {
     mutating func append(_ result: OpaquePointer) {
         let rows = PQntuples(result)
         let columns = PQnfields(result)
-        if self.types.isEmpty { self.types = (0..<columns).map { PQftype(result, $0) } }
+        if self.types.isEmpty {
+            self.types = (0..<columns).map { PQftype(result, $0) }
+            self.values.reserveCapacity(self.bytes)
+        }
         self.bounds.reserveCapacity(self.bounds.count + Int(rows * columns))
         for row in 0..<rows {
             for column in 0..<columns {
@@ -238,7 +246,7 @@ struct PostgresRowsBuilder {
 
     /// What there is; nothing is left.
     mutating func take() -> PostgresRows {
-        defer { self = PostgresRowsBuilder() }
+        defer { self = PostgresRowsBuilder(bytes: self.bytes) }
         return PostgresRows(values: self.values, bounds: self.bounds, types: self.types)
     }
 }

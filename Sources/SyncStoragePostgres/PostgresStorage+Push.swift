@@ -199,37 +199,33 @@ extension PostgresStorage {
 }
 
 extension PushFunction {
+    /// One pass over the changes: they come by the hundred thousand, and each holds two buffers.
     static func parameters(of pushes: [Push]) -> [ByteBuffer?] {
-        let changes = pushes.flatMap(\.changes.changes)
-        let owners = pushes.enumerated().flatMap { index, push in
-            repeatElement(Int32(index + 1), count: push.changes.changes.count)
-        }
-        func bytes(_ value: (RecordChange) -> ByteBuffer?) -> ByteBuffer {
-            let size = changes.reduce(0) { $0 + (value($1)?.readableBytes ?? 0) }
-            return PostgresValue.array(of: .bytea, changes, bytes: size) { change, buffer in
-                guard let bytes = value(change) else { return false }
-                buffer.writeImmutableBuffer(bytes)
-                return true
+        let count = pushes.reduce(0) { $0 + $1.changes.changes.count }
+        let payloadBytes = pushes.reduce(0) { $0 + $1.changes.payloadBytes }
+        var spaces = PostgresArray(of: .uuid, count: pushes.count, bytes: pushes.count * 16)
+        var generations = PostgresArray(of: .int4, count: pushes.count, bytes: pushes.count * 4)
+        var creators = PostgresArray(of: .text, count: pushes.count, bytes: pushes.count * 32)
+        var counts = PostgresArray(of: .int4, count: pushes.count, bytes: pushes.count * 4)
+        var owners = PostgresArray(of: .int4, count: count, bytes: count * 4)
+        var ids = PostgresArray(of: .uuid, count: count, bytes: count * 16)
+        var blobs = PostgresArray(of: .bytea, count: count, bytes: payloadBytes)
+        var expected = PostgresArray(of: .int8, count: count, bytes: count * 8)
+        var deks = PostgresArray(of: .bytea, count: count, bytes: count * Limits.wrappedDEKBytes)
+        for (index, push) in pushes.enumerated() {
+            spaces.append(push.space.bits)
+            generations.append(push.keyGeneration)
+            creators.append(push.creator.map { ByteBuffer(string: $0) })
+            counts.append(Int32(push.changes.changes.count))
+            for change in push.changes.changes {
+                owners.append(Int32(index + 1))
+                ids.append(change.id.bits)
+                blobs.append(change.blob)
+                expected.append(change.expectedCursor)
+                deks.append(change.wrappedDEK)
             }
         }
-        return [
-            PostgresValue.ids(pushes.map(\.space)),
-            PostgresValue.int4s(pushes.map(\.keyGeneration)),
-            PostgresValue.array(of: .text, pushes, bytes: pushes.count * 32) { push, buffer in
-                guard let creator = push.creator else { return false }
-                buffer.writeString(creator)
-                return true
-            },
-            PostgresValue.int4s(pushes.map { Int32($0.changes.changes.count) }),
-            PostgresValue.int4s(owners),
-            PostgresValue.ids(changes.map(\.id)),
-            bytes(\.blob),
-            PostgresValue.array(of: .int8, changes, bytes: changes.count * 8) { change, buffer in
-                buffer.writeInteger(change.expectedCursor)
-                return true
-            },
-            bytes(\.wrappedDEK),
-        ]
+        return [spaces, generations, creators, counts, owners, ids, blobs, expected, deks].map(\.value)
     }
 
     /// A violation of our own protocol.

@@ -29,18 +29,9 @@ enum PostgresValue {
         of type: ElementType, _ elements: Elements, bytes: Int,
         _ write: (Elements.Element, inout ByteBuffer) -> Bool
     ) -> ByteBuffer {
-        var buffer = ByteBufferAllocator().buffer(capacity: 20 + elements.count * 4 + bytes)
-        // Dimensions, whether there are nulls, type; then the length and lower bound of the dimension.
-        buffer.writeMultipleIntegers(Int32(elements.isEmpty ? 0 : 1), Int32(1), type.rawValue)
-        guard !elements.isEmpty else { return buffer }
-        buffer.writeMultipleIntegers(Int32(elements.count), Int32(1))
-        for element in elements {
-            let lengthIndex = buffer.writerIndex
-            buffer.writeInteger(Int32(-1))
-            let start = buffer.writerIndex
-            if write(element, &buffer) { buffer.setInteger(Int32(buffer.writerIndex - start), at: lengthIndex) }
-        }
-        return buffer
+        var array = PostgresArray(of: type, count: elements.count, bytes: bytes)
+        for element in elements { array.append { write(element, &$0) } }
+        return array.value
     }
 
     static func int4s(_ values: [Int32]) -> ByteBuffer {
@@ -55,6 +46,43 @@ enum PostgresValue {
             buffer.writeInteger(id.bits)
             return true
         }
+    }
+}
+
+/// A one-dimensional array in the making, element by element.
+struct PostgresArray {
+    private(set) var value: ByteBuffer
+
+    /// - Parameters:
+    ///   - count: Elements that will be appended.
+    ///   - bytes: What they take in all, about.
+    init(of type: PostgresValue.ElementType, count: Int, bytes: Int) {
+        self.value = ByteBufferAllocator().buffer(capacity: 20 + count * 4 + bytes)
+        // Dimensions, whether there are nulls, type; then the length and lower bound of the dimension.
+        self.value.writeMultipleIntegers(Int32(count == 0 ? 0 : 1), Int32(1), type.rawValue)
+        if count > 0 { self.value.writeMultipleIntegers(Int32(count), Int32(1)) }
+    }
+
+    mutating func append(_ element: some FixedWidthInteger) {
+        self.value.writeMultipleIntegers(Int32(element.bitWidth / 8), element)
+    }
+
+    /// - Parameter write: Appends one element without its length, or returns false for null.
+    mutating func append(_ write: (inout ByteBuffer) -> Bool) {
+        let lengthIndex = self.value.writerIndex
+        self.value.writeInteger(Int32(-1))
+        let start = self.value.writerIndex
+        if write(&self.value) { self.value.setInteger(Int32(self.value.writerIndex - start), at: lengthIndex) }
+    }
+
+    /// `nil` is null.
+    mutating func append(_ element: ByteBuffer?) {
+        guard let element else {
+            self.value.writeInteger(Int32(-1))
+            return
+        }
+        self.value.writeInteger(Int32(element.readableBytes))
+        self.value.writeImmutableBuffer(element)
     }
 }
 

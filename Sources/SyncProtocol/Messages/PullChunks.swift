@@ -1,8 +1,8 @@
 package import NIOCore
 
 /// Encodes the chunks of one space in one answer to `pull`, many in a row (docs/contract/rpc.md §5). What is the same in all of
-/// them is encoded once.
-package struct PullChunks: Sendable {
+/// them is encoded once. A class, because it is asked for every record, and has many parts to copy.
+package final class PullChunks: Sendable {
     private let requestID: String
     /// Of `pull.record`: everything before the number of its fields, and from there to the text of its id.
     private let recordHead: ByteBuffer
