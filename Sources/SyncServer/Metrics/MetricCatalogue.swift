@@ -56,7 +56,8 @@ enum MetricCatalogue {
         Entry(
             name: "http_request_duration_seconds", kind: .histogram,
             help: "Seconds from an HTTP request's head to its answer", bounds: secondBounds),
-        Entry(name: "file_bytes_total", kind: .counter, help: "Bytes of files received, sent and reclaimed, by direction"),
+        Entry(
+            name: "file_bytes_total", kind: .counter, help: "Bytes of files received, sent and reclaimed, by direction"),
         Entry(name: "job_runs_total", kind: .counter, help: "Runs of background jobs, by outcome"),
     ]
 
