@@ -86,4 +86,5 @@ private final class SilentConnection: FrameConnection {
     func closeDiscardingQueue(_ frame: CloseFrame) {}
     func closeEcho() {}
     func waitUntilClosed() async {}
+    func whenClosed(_ body: @escaping @Sendable () -> Void) {}
 }

@@ -14,6 +14,7 @@ package import SyncStorage
 package final class SyncEngine: Sendable {
     // Fixed after init.
     let services: EngineServices
+    let lifetimes: LifetimeWatch
 
     // Guarded by itself.
     let registry = SessionRegistry()
@@ -45,6 +46,8 @@ package final class SyncEngine: Sendable {
             broker: broker, presence: presence, clock: clock, unixTime: unixTime, logger: logger)
         let relay = ChangeRelay(
             storage: storage, broker: broker, authorities: authorities, clock: clock, logger: logger)
+        self.lifetimes = LifetimeWatch(
+            configuration: configuration, randomness: randomness, clock: clock, unixTime: unixTime)
         self.services = EngineServices(
             configuration: configuration,
             methods: .client,
@@ -93,7 +96,7 @@ package final class SyncEngine: Sendable {
     }
 
     /// Does what is done from time to time, until the task is cancelled: stale presence is removed, mailboxes are told of
-    /// their invitations, subscriptions end with their delegations, and subscribers hear of the changes of other server
+    /// their invitations, subscriptions end with their delegations, connections with their lifetime, and subscribers hear of the changes of other server
     /// processes (docs/contract/operations.md §5). To be run once.
     package func run() async {
         await withTaskGroup(of: Void.self) { group in
@@ -101,6 +104,7 @@ package final class SyncEngine: Sendable {
             group.addTask { await self.services.invitations.run() }
             group.addTask { await self.sweepPresence() }
             group.addTask { await self.services.authorities.run() }
+            group.addTask { await self.lifetimes.run(self.registry) }
         }
     }
 

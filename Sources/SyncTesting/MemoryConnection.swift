@@ -26,6 +26,7 @@ package final class MemoryConnection: FrameConnection {
         var nextWaiter = 0
         var roomWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var closeWaiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var closeObservers: [@Sendable () -> Void] = []
 
         mutating func takeRoomWaiters() -> [CheckedContinuation<Void, Never>] {
             guard self.queue.hasRoom else { return [] }
@@ -33,16 +34,20 @@ package final class MemoryConnection: FrameConnection {
             return Array(self.roomWaiters.values)
         }
 
-        mutating func takeAllWaiters() -> [CheckedContinuation<Void, Never>] {
+        /// What is to be called, outside the lock, when the connection closes or ends.
+        mutating func takeAllWaiters() -> [@Sendable () -> Void] {
             var waiters = Array(self.roomWaiters.values)
             self.roomWaiters = [:]
+            var observers: [@Sendable () -> Void] = []
             if self.isGone {
                 waiters += self.closeWaiters.values
                 self.closeWaiters = [:]
+                observers = self.closeObservers
+                self.closeObservers = []
             }
             if let receiver = self.receiver.take() { waiters.append(receiver) }
             if let reader = self.reader.take() { waiters.append(reader) }
-            return waiters
+            return observers + waiters.map { waiter in { waiter.resume() } }
         }
     }
 
@@ -73,7 +78,7 @@ package final class MemoryConnection: FrameConnection {
             state.isGone = true
             return state.takeAllWaiters()
         }
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters { waiter() }
     }
 
     /// Ends a connection that lingers.
@@ -82,7 +87,7 @@ package final class MemoryConnection: FrameConnection {
             state.isGone = true
             return state.takeAllWaiters()
         }
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters { waiter() }
     }
 
     /// Waits for the next thing that the server sent. After a close it is that close, again and again; `nil` when the
@@ -207,13 +212,21 @@ package final class MemoryConnection: FrameConnection {
         await self.state.wait(at: \.closeWaiters[id]) { $0.isGone }
     }
 
+    package func whenClosed(_ body: @escaping @Sendable () -> Void) {
+        let isGone = self.state.withLock { state in
+            if !state.isGone { state.closeObservers.append(body) }
+            return state.isGone
+        }
+        if isGone { body() }
+    }
+
     private func close(_ change: (inout OutboundQueue) -> Bool) {
-        let waiters = self.state.withLock { state -> [CheckedContinuation<Void, Never>] in
+        let waiters = self.state.withLock { state -> [@Sendable () -> Void] in
             guard change(&state.queue) else { return [] }
             state.end = .closedLocally
             if !self.lingersAfterClose { state.isGone = true }
             return state.takeAllWaiters()
         }
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters { waiter() }
     }
 }

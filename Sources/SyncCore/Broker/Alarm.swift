@@ -23,13 +23,14 @@ final class Alarm: Sendable {
     func sleep(atMost duration: Duration, on clock: any Clock<Duration>) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await clock.sleep(for: duration) }
-            group.addTask { await self.waitForRing() }
+            group.addTask { await self.sleep() }
             await group.next()
             group.cancelAll()
         }
     }
 
-    private func waitForRing() async {
+    /// Until somebody rings. Returns at once when the task is cancelled.
+    func sleep() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isOver = self.state.withLock { state in

@@ -25,7 +25,7 @@ extension RPCContext {
     /// Why a caller may not is for the log alone, and never with the token.
     func refusal(_ error: AuthorizationError, of space: SpaceID) -> RPCError {
         if case .refused(let reason) = error {
-            self.logger.debug("Access refused", metadata: self.metadata([.reason: reason.description], space))
+            self.session.debug("Access refused", self.metadata([.reason: reason.description], space))
         }
         return RPCError(error)
     }

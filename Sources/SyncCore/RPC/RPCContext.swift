@@ -49,7 +49,6 @@ struct RPCContext: Sendable {
     /// The caller, as of the arrival of the request.
     let principal: Principal
     let session: Session
-    let logger: Logger
 
     var services: EngineServices { self.session.services }
 
@@ -85,7 +84,7 @@ struct RPCContext: Sendable {
     /// `internal` is the only failure that someone has to look at.
     func logInternal(_ error: RPCError, space: SpaceID? = nil) {
         guard error.code == .internal else { return }
-        self.logger.error("RPC internal error", metadata: self.metadata([.error: error.detail], space))
+        self.session.logger.error("RPC internal error", metadata: self.metadata([.error: error.detail], space))
     }
 
     /// The failure that answers with `error`, after the log has got what belongs there.

@@ -10,9 +10,9 @@ extension Session {
         let duration = ContinuousClock.now - start
         let outcome = report.outcome.label
         self.services.metrics.requestFinished(method: context.method, outcome: outcome, duration: duration)
-        self.logger.debug(
+        self.debug(
             "RPC finished",
-            metadata: context.metadata(
+            context.metadata(
                 [.outcome: outcome, .durationMilliseconds: "\(duration / .milliseconds(1))"], report.space))
         self.finishWork()
     }
@@ -27,8 +27,7 @@ extension Session {
 
     func context(id: String, _ method: Method?, as principal: Principal) -> RPCContext {
         RPCContext(
-            requestID: id, method: method?.rawValue ?? MethodTable.unknownMethod, principal: principal, session: self,
-            logger: self.logger)
+            requestID: id, method: method?.rawValue ?? MethodTable.unknownMethod, principal: principal, session: self)
     }
 
     private func report(on request: ClientFrame.Request, _ context: RPCContext) async -> RPCReport {
@@ -47,15 +46,5 @@ extension Session {
         do { try await context.room() } catch { return RPCReport(outcome: .unanswered) }
         context.enqueue(error)
         return RPCReport(outcome: .refused(error.code))
-    }
-}
-
-/// Runs `work` in a child task, which takes the memory it needed with it.
-func inChildTask<Result: Sendable>(_ work: @escaping @Sendable () async -> Result) async -> Result {
-    await withTaskGroup(of: Result.self) { group in
-        group.addImmediateTask { await work() }
-        // `next()` is `nil` for a group without children only, and this one has just got one.
-        guard let result = await group.next() else { preconditionFailure("A group with a child has a result.") }
-        return result
     }
 }

@@ -5,22 +5,33 @@ import SyncAuth
 import SyncProtocol
 import Synchronization
 
-/// One client connection: a task that waits for the end of the transport, and below it one that reads and one that watches
-/// the time. What may happen when is decided by `SessionStateMachine`.
+/// One client connection: a task that reads. What may happen when is decided by `SessionStateMachine`; the time is watched
+/// for all connections together, by `LifetimeWatch`.
 ///
-/// A task keeps the memory of its deepest call until it ends, and a connection mostly lies idle for an hour. So these tasks
-/// do little themselves: the handshake and each request run in children of their own.
+/// A task keeps the memory of its deepest call until it ends, and a connection mostly lies idle for an hour. So there is but
+/// one, and it does little itself: the handshake and each request run in children of it.
 final class Session: Sendable {
+    private struct State {
+        var machine = SessionStateMachine()
+        /// Set when the connection opens.
+        var deadlines: SessionDeadlines?
+        /// The handshake or a request of the ordinary lane is in progress: nothing is read.
+        var isBusy = false
+        /// The reading task, when it waits for such work.
+        var reader: CheckedContinuation<Void, Never>?
+    }
+
     // Fixed after init.
     let id = ConnectionID(UUID())
     let connection: any FrameConnection
     let family: ProtocolFamily
-    let logger: Logger
     private let engine: SyncEngine
     private let onAuthenticated: @Sendable () -> Void
+    /// On the stopwatch of `LifetimeWatch`.
+    private let authenticationEnd: Duration
 
-    // Guarded by itself: read loop, lanes, timers and shutdown.
-    private let state = Mutex(SessionStateMachine())
+    // Guarded by itself: reading task, lanes, timers and shutdown.
+    private let state = Mutex(State())
 
     init(
         connection: any FrameConnection, family: ProtocolFamily, engine: SyncEngine,
@@ -30,136 +41,118 @@ final class Session: Sendable {
         self.family = family
         self.engine = engine
         self.onAuthenticated = onAuthenticated
-        var logger = engine.services.logger
-        logger[metadataKey: LogKey.connectionID.rawValue] = .string(self.id.wireText)
-        logger[metadataKey: LogKey.family.rawValue] = .string(family.rawValue)
-        self.logger = logger
+        self.authenticationEnd = engine.lifetimes.authenticationEnd()
     }
 
     var services: EngineServices { self.engine.services }
 
+    /// Names the connection in each line. Made anew each time, because it takes most of a KiB.
+    var logger: Logger {
+        var logger = self.services.logger
+        logger[metadataKey: LogKey.connectionID.rawValue] = .string(self.id.wireText)
+        logger[metadataKey: LogKey.family.rawValue] = .string(self.family.rawValue)
+        return logger
+    }
+
+    func debug(_ message: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata = [:]) {
+        guard self.services.logger.logLevel <= .debug else { return }
+        self.logger.debug(message, metadata: metadata())
+    }
+
     /// From the handshake to the end of the transport.
     func run() async {
-        // Cancelled and awaited at the end of this scope: no answer would arrive any more.
-        async let _: Void = self.read()
+        self.connection.whenClosed { self.leave() }
+        self.engine.lifetimes.schedule(self)
+        await withDiscardingTaskGroup { group in
+            self.begin(in: &group) { await self.shakeHands() }
+            await self.waitForWork()
+            await self.readRequests(in: &group)
+            // A draining connection answers what was asked, and its deadline sees to it that this takes no longer than it may.
+            // Otherwise a pull that waits for room must not wait any longer.
+            await self.wait { $0.machine.isDraining }
+            // Whoever closed first wins; this is for a session whose task was cancelled.
+            self.connection.close(.goingAway)
+            group.cancelAll()
+        }
+        self.leave()
         await self.connection.waitUntilClosed()
-        self.leave()
     }
 
-    private func read() async {
-        if let mailbox = await inChildTask({ await self.shakeHands() }) { await self.serve(mailbox) }
-        // Whoever closed first wins; this is for a session whose task was cancelled.
-        self.connection.close(.goingAway)
-        self.leave()
-    }
-
-    /// From now on nobody is notified here.
+    /// From now on nobody is notified here, and no request is waited for: no answer would arrive any more.
     private func leave() {
-        self.state.withLock { $0.ended() }
+        let reader = self.state.withLock { state in
+            state.machine.ended()
+            return state.reader.take()
+        }
+        reader?.resume()
         self.services.presence.connectionEnded(self.id)
         self.services.broker.deregister(self.id)
     }
 
     /// Lets requests in progress finish, begins none, then closes with `frame`.
     func drain(_ frame: CloseFrame) {
-        if let frame = self.state.withLock({ $0.drain(frame) }) { self.close(frame) }
+        if let frame = self.state.withLock({ $0.machine.drain(frame) }) { self.close(frame) }
     }
 
     /// Replaces the identity for later requests.
-    func refresh(_ principal: Principal) { self.state.withLock { $0.refreshed(principal) } }
+    func refresh(_ principal: Principal) { self.state.withLock { $0.machine.refreshed(principal) } }
 
-    var principal: Principal? { self.state.withLock { $0.principal } }
+    var principal: Principal? { self.state.withLock { $0.machine.principal } }
 
     func close(_ frame: CloseFrame) {
-        self.logger.debug(
-            "Connection closing",
-            metadata: Logger.metadata([.closeCode: "\(frame.code)", .closeReason: frame.reason]))
+        self.debug(
+            "Connection closing", Logger.metadata([.closeCode: "\(frame.code)", .closeReason: frame.reason]))
         self.connection.close(frame)
     }
 
     // MARK: - Handshake
 
-    /// - Returns: The key to register under, or `nil` when the connection was closed.
-    private func shakeHands() async -> MailboxKey? {
-        let message = await self.firstMessage()
-        let action = self.state.withLock { state in
-            message.map { state.received($0) } ?? state.authTimedOut()
-        }
-        switch action {
-        case .authenticate(let token):
-            return await self.authenticate(token)
-        case .close(let frame):
-            self.close(frame)
-        case .request, .notification, .ignore, .closeEcho, .stop:
-            break
-        }
-        return nil
-    }
-
-    /// `nil` when the auth timeout passes first.
-    private func firstMessage() async -> ReceivedMessage? {
-        await withTaskGroup(of: ReceivedMessage?.self) { group in
-            group.addTask { await self.connection.receive() }
-            group.addTask {
-                // Cancelled with its session, it must not look like a timeout.
-                do { try await self.services.clock.sleep(for: self.services.configuration.authTimeout) } catch {
-                    return .ended(.closedLocally)
-                }
-                return nil
-            }
-            let first = await group.next()
-            group.cancelAll()
-            return first ?? nil
+    private func shakeHands() async {
+        let message = await self.connection.receive()
+        switch self.state.withLock({ $0.machine.received(message) }) {
+        case .authenticate(let token): await self.authenticate(token)
+        case .close(let frame): self.close(frame)
+        case .request, .notification, .ignore, .closeEcho, .stop: break
         }
     }
 
-    private func authenticate(_ token: String) async -> MailboxKey? {
+    private func authenticate(_ token: String) async {
         let result: Result<Principal, TokenError>
         do {
             result = .success(try await self.services.tokens.validate(token))
         } catch {
             result = .failure(error)
         }
-        switch self.state.withLock({ $0.authenticated(result) }) {
+        switch self.state.withLock({ $0.machine.authenticated(result) }) {
         case .register(let mailbox):
             self.onAuthenticated()
-            return mailbox
+            self.open(mailbox)
         case .close(let frame): self.close(frame)
         case .stop: break
         }
-        return nil
+    }
+
+    private func open(_ mailbox: MailboxKey) {
+        let subscriber = Subscriber(id: self.id, connection: self.connection, mailbox: mailbox)
+        guard self.services.broker.register(subscriber) else {
+            self.state.withLock { $0.machine.ended() }
+            return self.close(.tooManyConnections)
+        }
+        let deadlines = self.engine.lifetimes.makeDeadlines()
+        self.state.withLock { $0.deadlines = deadlines }
+        self.engine.lifetimes.schedule(self)
+        self.debug("Connection open")
     }
 
     // MARK: - Open
 
-    private func serve(_ mailbox: MailboxKey) async {
-        let subscriber = Subscriber(id: self.id, connection: self.connection, mailbox: mailbox)
-        guard self.services.broker.register(subscriber) else {
-            self.state.withLock { $0.ended() }
-            return self.close(.tooManyConnections)
-        }
-        self.logger.debug("Connection open")
-        await withDiscardingTaskGroup { group in
-            group.addTask { await self.watchLifetime() }
-            if self.services.configuration.enforcesTokenExpiry {
-                group.addTask { await self.watchTokenExpiry() }
-            }
-            await self.readRequests(&group)
-            // A draining connection answers what was asked, and its timer sees to it that this takes no longer than it may.
-            // Otherwise a pull that waits for room must not wait any longer.
-            if !self.state.withLock({ $0.isDraining }) {
-                self.connection.close(.goingAway)
-                group.cancelAll()
-            }
-        }
-    }
-
-    private func readRequests(_ group: inout DiscardingTaskGroup) async {
+    private func readRequests(in group: inout DiscardingTaskGroup) async {
         var streams: RequestQueue<PendingRequest>?
-        while self.state.withLock({ $0.mayRead }) {
+        while self.state.withLock({ $0.machine.mayRead }) {
             guard let pending = self.take(await self.connection.receive()) else { continue }
             guard pending.lane == .streaming else {
-                await inChildTask { await self.handle(pending.request, pending.context) }
+                self.begin(in: &group) { await self.handle(pending.request, pending.context) }
+                await self.waitForWork()
                 continue
             }
             let queue =
@@ -167,33 +160,46 @@ final class Session: Sendable {
                 ?? RequestQueue(
                     elementsMax: Limits.streamingRequestsQueuedMax, costMax: Limits.messageBytesMax)
             streams = queue
-            switch await queue.append(pending, cost: pending.request.params.item?.readableBytes ?? 0) {
-            case .queued: break
-            case .cancelled: self.finishWork()
-            case .needsConsumer:
-                group.addTask {
-                    while let next = queue.next() { await self.handle(next.request, next.context) }
-                }
+            await self.queue(pending, on: queue, in: &group)
+        }
+    }
+
+    /// Not inlined, so that what this needs is not part of the waiting task.
+    @inline(never)
+    private func queue(
+        _ pending: PendingRequest, on queue: RequestQueue<PendingRequest>, in group: inout DiscardingTaskGroup
+    ) async {
+        switch await queue.append(pending, cost: pending.request.params.item?.readableBytes ?? 0) {
+        case .queued: break
+        case .cancelled: self.finishWork()
+        case .needsConsumer:
+            group.addTask {
+                while let next = queue.next() { await self.handle(next.request, next.context) }
             }
         }
     }
 
-    /// A request with the identity it came under.
-    private struct PendingRequest: Sendable {
+    /// A request with the identity it came under. An object, so that the waiting task has no room for one.
+    private final class PendingRequest: Sendable {
         let request: ClientFrame.Request
         let context: RPCContext
         let lane: MethodTable.Lane
+
+        init(_ request: ClientFrame.Request, _ context: RPCContext, _ lane: MethodTable.Lane) {
+            self.request = request
+            self.context = context
+            self.lane = lane
+        }
     }
 
     /// Deals with a message unless it is a request. Not inlined, so that what this needs is not part of the waiting task.
     @inline(never)
     private func take(_ message: ReceivedMessage) -> PendingRequest? {
-        switch self.state.withLock({ $0.received(message) }) {
+        switch self.state.withLock({ $0.machine.received(message) }) {
         case .request(let request, let principal):
             let row = self.services.methods.request(request.method)
             return PendingRequest(
-                request: request, context: self.context(id: request.id, row?.method, as: principal),
-                lane: row?.lane ?? .ordinary)
+                request, self.context(id: request.id, row?.method, as: principal), row?.lane ?? .ordinary)
         case .notification(let notification, let principal): self.handle(notification, as: principal)
         case .close(let frame): self.close(frame)
         case .closeEcho: self.connection.closeEcho()
@@ -202,39 +208,79 @@ final class Session: Sendable {
         return nil
     }
 
-    // MARK: - Time
-
-    private func watchLifetime() async {
-        let lifetime = self.services.configuration.connectionLifetime * self.services.randomness.lifetimeFactor()
-        await self.close(.lifetimeReached, after: lifetime)
-    }
-
-    /// Looks at the time at least once a minute: the identity may be replaced, and the wall clock may be set.
-    private func watchTokenExpiry() async {
-        while let principal = self.principal {
-            var remaining = Duration.seconds(60)
-            if let expiresAt = principal.expiresAt {
-                remaining = .seconds(Double(expiresAt) + 60 - self.services.unixTime())
-            }
-            if remaining <= .zero { return await self.close(.tokenExpired, after: .zero) }
-            do { try await self.services.clock.sleep(for: min(remaining, .seconds(60))) } catch { return }
-        }
-    }
-
-    private func close(_ frame: CloseFrame, after delay: Duration) async {
-        do {
-            try await self.services.clock.sleep(for: delay)
-            self.drain(frame)
-            try await self.services.clock.sleep(for: self.services.configuration.requestGrace)
-            self.close(frame)
-        } catch {
-            // The session ended before its time.
-        }
-    }
-
     // MARK: - Requests
 
+    /// Runs `work` in a child, which takes the memory it needed with it. `waitForWork` returns when it has ended.
+    private func begin(in group: inout DiscardingTaskGroup, _ work: @escaping @Sendable () async -> Void) {
+        self.state.withLock { $0.isBusy = true }
+        group.addImmediateTask {
+            await work()
+            let reader = self.state.withLock { state in
+                state.isBusy = false
+                return state.reader.take()
+            }
+            reader?.resume()
+        }
+    }
+
+    /// Returns early when the connection is closed.
+    private func waitForWork() async { await self.wait { $0.isBusy && !$0.machine.isClosed } }
+
+    /// Needs no cancellation: that of the task is also that of the work it waits for.
+    private func wait(while isWaiting: @Sendable (State) -> Bool) async {
+        while self.state.withLock({ isWaiting($0) }) {
+            await withCheckedContinuation { reader in
+                let isOver = self.state.withLock { state in
+                    guard isWaiting(state) else { return true }
+                    state.reader = reader
+                    return false
+                }
+                if isOver { reader.resume() }
+            }
+        }
+    }
+
     func finishWork() {
-        if let frame = self.state.withLock({ $0.finishedWork() }) { self.close(frame) }
+        let (frame, reader) = self.state.withLock { state in
+            let frame = state.machine.finishedWork()
+            return (frame, frame == nil ? nil : state.reader.take())
+        }
+        if let frame { self.close(frame) }
+        reader?.resume()
+    }
+
+    // MARK: - Time
+
+    /// Closes the connection if its time is over.
+    ///
+    /// - Returns: How long until there may be something to do; `nil` for a connection that is closed.
+    func endIfOverdue(at now: Duration, unixTime: Double) -> Duration? {
+        let (frame, next) = self.state.withLock { state in
+            (self.overdue(&state, now, unixTime), self.delay(state, now, unixTime))
+        }
+        if let frame { self.close(frame) }
+        return next
+    }
+
+    /// - Returns: The frame to close with, if it is time.
+    private func overdue(_ state: inout State, _ now: Duration, _ unixTime: Double) -> CloseFrame? {
+        if state.machine.isAwaitingAuth {
+            guard now >= self.authenticationEnd, case .close(let frame) = state.machine.authTimedOut() else {
+                return nil
+            }
+            return frame
+        }
+        guard let principal = state.machine.principal else { return nil }
+        switch state.deadlines?.action(at: now, tokenExpiry: principal.expiresAt, unixTime: unixTime) {
+        case .drain(let frame): return state.machine.drain(frame)
+        case .close(let frame): return frame
+        case .some(.none), nil: return nil
+        }
+    }
+
+    private func delay(_ state: State, _ now: Duration, _ unixTime: Double) -> Duration? {
+        if state.machine.isAwaitingAuth { return self.authenticationEnd - now }
+        guard let principal = state.machine.principal else { return nil }
+        return state.deadlines?.next(at: now, tokenExpiry: principal.expiresAt, unixTime: unixTime)
     }
 }

@@ -119,6 +119,14 @@ struct SessionStateMachine {
         if case .draining = self.state { true } else { false }
     }
 
+    var isAwaitingAuth: Bool {
+        if case .awaitingAuth = self.state { true } else { false }
+    }
+
+    var isClosed: Bool {
+        if case .closed = self.state { true } else { false }
+    }
+
     mutating func ended() { self.state = .closed }
 
     private mutating func receivedFirst(_ message: ReceivedMessage) -> MessageAction {

@@ -83,6 +83,9 @@ public protocol FrameConnection: AnyObject, Sendable {
 
     /// Returns when the connection is gone: socket closed, nothing queued any more.
     func waitUntilClosed() async
+
+    /// Calls `body` once when the connection is gone; at once if it is. On any thread; `body` must not block.
+    func whenClosed(_ body: @escaping @Sendable () -> Void)
 }
 
 public enum OfferResult: Sendable, Hashable {

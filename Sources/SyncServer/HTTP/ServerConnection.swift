@@ -105,13 +105,10 @@ struct ConnectionServer: ServerChildChannel {
         let connection = webSocket.connection
         let admission = webSocket.ticket.admission
         defer { admission.release() }
-        await withTaskCancellationHandler {
-            await self.serve(connection, webSocket.ticket.family) { admission.markAuthenticated() }
-            connection.closeEcho()
-            await connection.waitUntilClosed()
-        } onCancel: {
-            connection.close(.goingAway)
-        }
+        await self.serve(connection, webSocket.ticket.family) { admission.markAuthenticated() }
+        // For a service that has left it open, because it was cancelled or because it found nothing to say.
+        if Task.isCancelled { connection.close(.goingAway) } else { connection.closeEcho() }
+        await connection.waitUntilClosed()
         if let reason = connection.dropReason {
             logger.debug("connection dropped", metadata: ["reason": "\(reason.rawValue)"])
         }

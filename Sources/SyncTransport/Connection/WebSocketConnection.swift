@@ -17,7 +17,7 @@ package final class WebSocketConnection: FrameConnection {
         var isHandlerPaused = false
         var roomWaiters: [UInt64: CheckedContinuation<Bool, Never>] = [:]
         var nextWaiterID: UInt64 = 0
-        var closedWaiters: [CheckedContinuation<Void, Never>] = []
+        var closeObservers: [@Sendable () -> Void] = []
         var isGone = false
         var dropReason: DropReason?
         var peerClose: CloseFrame?
@@ -151,13 +151,15 @@ package final class WebSocketConnection: FrameConnection {
     }
 
     package func waitUntilClosed() async {
-        await withCheckedContinuation { continuation in
-            let isGone = self.state.withLock { state -> Bool in
-                if !state.isGone { state.closedWaiters.append(continuation) }
-                return state.isGone
-            }
-            if isGone { continuation.resume() }
+        await withCheckedContinuation { continuation in self.whenClosed { continuation.resume() } }
+    }
+
+    package func whenClosed(_ body: @escaping @Sendable () -> Void) {
+        let isGone = self.state.withLock { state in
+            if !state.isGone { state.closeObservers.append(body) }
+            return state.isGone
         }
+        if isGone { body() }
     }
 
     private func wake() { self.wakeUps.add(self) }
@@ -260,16 +262,16 @@ extension WebSocketConnection {
 
     /// The socket is closed.
     func gone(_ end: ConnectionEnd) {
-        let (receiver, rooms, closed, end) = self.state.withLock { state in
+        let (receiver, rooms, observers, end) = self.state.withLock { state in
             state.outbound.end()
             state.isGone = true
             let receiver = state.inbox.finish(end, discarding: false)
-            defer { state.closedWaiters = [] }
-            return (receiver, state.takeRoomWaiters(), state.closedWaiters, state.inbox.end ?? end)
+            defer { state.closeObservers = [] }
+            return (receiver, state.takeRoomWaiters(), state.closeObservers, state.inbox.end ?? end)
         }
         receiver?.resume(returning: .ended(end))
         for waiter in rooms { waiter.resume(returning: false) }
-        for waiter in closed { waiter.resume() }
+        for observer in observers { observer() }
     }
 }
 

@@ -86,6 +86,7 @@ package enum HTTPFront {
         let front = HTTPFrontHandler(
             policy: policy, events: events, ingress: ingress, encoder: encoder, decoder: decoder,
             pipelining: pipelining)
+        try ReceiveBufferSizes.apply(to: channel)
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandler(ingress)
         try pipeline.addHandler(encoder)

@@ -12,6 +12,7 @@ struct HandshakeTests {
     @Test("W-12: silence for the auth timeout closes with 4000 auth timeout")
     func timeout() async throws {
         try await EngineHarness.run { harness in
+            await harness.startJobs()
             let client = harness.open()
             await harness.clock.waitForSleeper(of: .seconds(5))
             harness.clock.advance(by: .seconds(5))
@@ -54,7 +55,7 @@ struct HandshakeTests {
             let authenticated = Mutex(0)
             let client = harness.open { authenticated.withLock { $0 += 1 } }
             client.authenticate(harness.tokens.issue(.fixture()))
-            await harness.clock.waitForSleeper(of: .seconds(3_600))
+            try await waitUntil { (try? harness.openConnections()) == 1 }
             #expect(client.connection.framesRead == 0)
             #expect(client.connection.unreadFrames == 0)
             #expect(authenticated.withLock { $0 } == 1)

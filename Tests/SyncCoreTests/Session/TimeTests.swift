@@ -14,14 +14,37 @@ struct TimeTests {
 
     @Test("W-58: at the end of its lifetime a connection closes with 4001", arguments: [0.9, 1, 1.1])
     func lifetime(factor: Double) async throws {
-        try await EngineHarness.run(lifetimeFactor: factor) { harness in
-            let client = harness.connect(alice)
-            await harness.clock.waitForSleeper(of: .seconds(3_600) * factor)
-            harness.clock.advance(by: .seconds(3_600) * factor - .seconds(1))
+        try await EngineHarness.run(lifetimeFactors: [factor]) { harness in
+            await harness.startJobs()
+            let client = try await harness.open(alice)
+            await harness.clock.waitForSleeper(of: .seconds(3_600) * factor - .seconds(5))
+            harness.clock.advance(by: .seconds(3_600) * factor - .seconds(6))
             try await client.settle()
             harness.clock.advance(by: .seconds(1))
             #expect(await client.closeFrame() == CloseFrame(code: 4001, reason: "connection timeout"))
             await harness.waitUntilServed(client)
+        }
+    }
+
+    @Test("W-58: one timer serves all connections, also those that are due before the ones that opened earlier")
+    func lifetimes() async throws {
+        try await EngineHarness.run(lifetimeFactors: [1.125, 0.875]) { harness in
+            await harness.startJobs()
+            let last = try await harness.open(alice)
+            await harness.clock.waitForSleeper(of: .seconds(4_045))
+            let first = try await harness.open(alice)
+            await harness.clock.waitForSleeper(of: .seconds(3_145))
+            let second = try await harness.open(alice)
+            await harness.clock.waitForSleeper(of: .seconds(3_140))
+            harness.clock.advance(by: .seconds(3_140))
+            #expect(await first.closeFrame() == .lifetimeReached)
+            await harness.clock.waitForSleeper(of: .seconds(455))
+            harness.clock.advance(by: .seconds(455))
+            #expect(await second.closeFrame() == .lifetimeReached)
+            try await last.settle()
+            await harness.clock.waitForSleeper(of: .seconds(440))
+            harness.clock.advance(by: .seconds(440))
+            #expect(await last.closeFrame() == .lifetimeReached)
         }
     }
 
@@ -33,21 +56,29 @@ struct TimeTests {
             let engine = SyncEngine(
                 configuration: EngineConfiguration(), storage: database.storage, tokens: tokens, clock: clock,
                 logger: .init(label: "test"))
+            let jobs = Task { await engine.run() }
             let connection = MemoryConnection()
-            connection.send(FrameEncoder.auth(token: tokens.issue(.fixture())))
+            let client = TestClient(connection)
             async let served: Void = engine.serve(connection, family: .betterbase)
-            await clock.waitForSleeper(ofAtLeast: .seconds(60))
-            clock.advance(by: .seconds(3_239))
+            await clock.waitForSleeper(of: .seconds(5))
+            client.authenticate(tokens.issue(.fixture()))
+            try await client.settle()
+            clock.advance(by: .seconds(5))
+            await clock.waitForSleeper(ofAtLeast: .seconds(3_235))
+            clock.advance(by: .seconds(3_234))
             #expect(!connection.isClosing)
             clock.advance(by: .seconds(722))
             #expect(await connection.next() == .close(.lifetimeReached))
             await served
+            jobs.cancel()
+            await jobs.value
         }
     }
 
     @Test("wire §14: without enforcement the end of a token closes nothing")
     func expiryNotEnforced() async throws {
         try await EngineHarness.run { harness in
+            await harness.startJobs()
             var expiring = alice
             expiring.expiresAt = 1_700_000_010
             let client = harness.connect(expiring)
@@ -65,7 +96,9 @@ struct TimeTests {
         } _: { harness in
             var expiring = alice
             expiring.expiresAt = 1_700_000_030
+            await harness.startJobs()
             let client = harness.connect(expiring)
+            try await client.settle()
             await harness.clock.waitForSleeper(of: .seconds(60))
             harness.wallClock.advance(by: 60)
             harness.clock.advance(by: .seconds(60))
@@ -84,6 +117,7 @@ struct TimeTests {
         } _: { harness in
             var expiring = alice
             expiring.expiresAt = 1_700_000_000
+            await harness.startJobs()
             let client = harness.connect(expiring)
             await harness.clock.waitForSleeper(of: .seconds(60))
             let token = harness.tokens.issue(alice)
@@ -110,7 +144,7 @@ struct TimeTests {
         try await EngineHarness.run { harness in
             let idle = try await harness.subscriber(alice)
             let silent = harness.open()
-            await harness.clock.waitForSleeper(of: .seconds(5))
+            try await waitUntil { harness.engine.registry.sessions.count == 2 }
             await harness.engine.shutDown(grace: .seconds(10), closeWait: .seconds(5))
             #expect(await idle.closeFrame() == CloseFrame(code: 1001, reason: "server shutting down"))
             #expect(await silent.closeFrame() == .goingAway)

@@ -25,7 +25,9 @@ final class EngineHarness: Sendable {
     private let sessions = Mutex<[(connection: MemoryConnection, task: Task<Void, Never>)]>([])
     private let jobs = Mutex<Task<Void, Never>?>(nil)
 
-    private init(database: any TestStorage, configuration: EngineConfiguration, lifetimeFactor: Double) {
+    private init(
+        database: any TestStorage, configuration: EngineConfiguration, lifetimeFactors: [Double]
+    ) {
         self.database = database
         self.hooks = HookedStorage(database.storage)
         let logs = self.logs
@@ -34,7 +36,8 @@ final class EngineHarness: Sendable {
         let wallClock = WallClock()
         let removals = Tally()
         var randomness = EngineRandomness()
-        randomness.lifetimeFactor = { lifetimeFactor }
+        let factors = Mutex(lifetimeFactors)
+        randomness.lifetimeFactor = { factors.withLock { $0.isEmpty ? 1 : $0.removeFirst() } }
         randomness.jobIntervalFactor = { 1 }
         randomness.invitationDelay = { .milliseconds(2_000) }
         self.engine = SyncEngine(
@@ -63,8 +66,10 @@ final class EngineHarness: Sendable {
     }
 
     /// Runs `body`, then ends every connection and waits for its session.
+    ///
+    /// - Parameter lifetimeFactors: What is drawn for the first connections; 1 for the others.
     static func run(
-        on backend: TestBackend = .sqlite, lifetimeFactor: Double = 1,
+        on backend: TestBackend = .sqlite, lifetimeFactors: [Double] = [],
         _ configure: (inout EngineConfiguration) -> Void = { _ in },
         _ body: (EngineHarness) async throws -> Void
     ) async throws {
@@ -73,7 +78,7 @@ final class EngineHarness: Sendable {
         let settings = configuration
         try await backend.withStorage { database in
             let harness = EngineHarness(
-                database: database, configuration: settings, lifetimeFactor: lifetimeFactor)
+                database: database, configuration: settings, lifetimeFactors: lifetimeFactors)
             do {
                 try await body(harness)
             } catch {
@@ -103,6 +108,17 @@ final class EngineHarness: Sendable {
     ) -> TestClient {
         let client = self.open(family: family, lingersAfterClose: lingersAfterClose)
         client.authenticate(self.tokens.issue(principal))
+        return client
+    }
+
+    /// A connection that has been open for 5 s: its silence is no longer watched for. To be called after `startJobs()`.
+    func open(_ principal: Principal) async throws -> TestClient {
+        let client = self.open()
+        let timeout = self.engine.services.configuration.authTimeout
+        await self.clock.waitForSleeper(of: timeout)
+        client.authenticate(self.tokens.issue(principal))
+        try await client.settle()
+        self.clock.advance(by: timeout)
         return client
     }
 

@@ -25,4 +25,6 @@ final class ProbeConnection: FrameConnection {
     func closeEcho() {}
 
     func waitUntilClosed() async {}
+
+    func whenClosed(_ body: @escaping @Sendable () -> Void) {}
 }
