@@ -17,6 +17,11 @@ enum LogKey: String {
     case action
     case error
     case reason
+    case requests
+    case messagesIn = "messages_in"
+    case bytesIn = "bytes_in"
+    case messagesOut = "messages_out"
+    case bytesOut = "bytes_out"
 }
 
 extension Logger {

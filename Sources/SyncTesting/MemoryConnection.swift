@@ -20,6 +20,8 @@ package final class MemoryConnection: FrameConnection {
         var queue = OutboundQueue()
         var isGone = false
         var framesRead = 0
+        var messagesIn: UInt64 = 0
+        var bytesIn: UInt64 = 0
 
         var receiver: CheckedContinuation<Void, Never>?
         var reader: CheckedContinuation<Void, Never>?
@@ -139,6 +141,8 @@ package final class MemoryConnection: FrameConnection {
         let receiver = self.state.withLock { state in
             guard state.end == nil else { return CheckedContinuation<Void, Never>?.none }
             state.inbound.append(message)
+            state.messagesIn += 1
+            if case .binary(let bytes) = message { state.bytesIn += UInt64(bytes.readableBytes) }
             return state.receiver.take()
         }
         receiver?.resume()
@@ -203,6 +207,22 @@ package final class MemoryConnection: FrameConnection {
     package func closeDiscardingQueue(_ frame: CloseFrame) { self.close { $0.closeDiscarding(.frame(frame)) } }
 
     package func closeEcho() { self.close { $0.close(.echo) } }
+
+    package var report: ConnectionReport {
+        self.state.withLock { state in
+            var report = ConnectionReport(reason: .connectionLost)
+            switch state.queue.closing {
+            case .frame(let frame): report.reason = ConnectionReport.Reason(ownClose: frame)
+            case .echo: report.reason = .peerClosed
+            case nil: break
+            }
+            report.messagesIn = state.messagesIn
+            report.bytesIn = state.bytesIn
+            report.messagesOut = UInt64(state.queue.framesSent)
+            report.bytesOut = UInt64(state.queue.bytesSent)
+            return report
+        }
+    }
 
     package func waitUntilClosed() async {
         let id = self.state.withLock { state in

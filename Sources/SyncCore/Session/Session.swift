@@ -29,6 +29,11 @@ final class Session: Sendable {
     private let onAuthenticated: @Sendable () -> Void
     /// On the stopwatch of `LifetimeWatch`.
     private let authenticationEnd: Duration
+    private let start = ContinuousClock.now
+
+    // Written by the read loop alone.
+    private let hasAuthenticated = Atomic(false)
+    private let requests = Atomic(0)
 
     // Guarded by itself: reading task, lanes, timers and shutdown.
     private let state = Mutex(State())
@@ -76,6 +81,7 @@ final class Session: Sendable {
         }
         self.leave()
         await self.connection.waitUntilClosed()
+        self.reportEnd()
     }
 
     /// From now on nobody is notified here, and no request is waited for: no answer would arrive any more.
@@ -87,6 +93,21 @@ final class Session: Sendable {
         reader?.resume()
         self.services.presence.connectionEnded(self.id)
         self.services.broker.deregister(self.id)
+    }
+
+    /// The one line about a connection that everybody reads. Whoever never authenticated could fill a disk with them.
+    @inline(never)
+    private func reportEnd() {
+        let report = self.connection.report
+        self.logger.log(
+            level: self.hasAuthenticated.load(ordering: .relaxed) ? .info : .debug, "connection ended",
+            metadata: Logger.metadata([
+                .reason: report.reason.rawValue,
+                .durationMilliseconds: "\(Int((ContinuousClock.now - self.start) / .milliseconds(1)))",
+                .requests: "\(self.requests.load(ordering: .relaxed))",
+                .messagesIn: "\(report.messagesIn)", .bytesIn: "\(report.bytesIn)",
+                .messagesOut: "\(report.messagesOut)", .bytesOut: "\(report.bytesOut)",
+            ]))
     }
 
     /// Lets requests in progress finish, begins none, then closes with `frame`.
@@ -125,6 +146,7 @@ final class Session: Sendable {
         }
         switch self.state.withLock({ $0.machine.authenticated(result) }) {
         case .register(let mailbox):
+            self.hasAuthenticated.store(true, ordering: .relaxed)
             self.onAuthenticated()
             self.open(mailbox)
         case .close(let frame): self.close(frame)
@@ -197,6 +219,7 @@ final class Session: Sendable {
     private func take(_ message: ReceivedMessage) -> PendingRequest? {
         switch self.state.withLock({ $0.machine.received(message) }) {
         case .request(let request, let principal):
+            self.requests.wrappingAdd(1, ordering: .relaxed)
             let row = self.services.methods.request(request.method)
             return PendingRequest(
                 request, self.context(id: request.id, row?.method, as: principal), row?.lane ?? .ordinary)

@@ -81,6 +81,9 @@ public protocol FrameConnection: AnyObject, Sendable {
     /// The Close frame that the peer has sent, if it has; code 1005 and no reason for an empty one (RFC 6455 §7.1.5).
     var peerClose: CloseFrame? { get }
 
+    /// What has passed so far. The reason is true once the connection is gone.
+    var report: ConnectionReport { get }
+
     /// Returns when the connection is gone: socket closed, nothing queued any more.
     func waitUntilClosed() async
 
@@ -97,6 +100,8 @@ extension FrameConnection {
     public func offer(_ notification: ByteBuffer) -> OfferResult { self.offer(Broadcast(notification)) }
 
     public var peerClose: CloseFrame? { nil }
+
+    public var report: ConnectionReport { ConnectionReport(reason: .other) }
 
     public func enqueue(_ run: MessageRun) {
         var rest = run

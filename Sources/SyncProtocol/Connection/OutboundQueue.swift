@@ -75,6 +75,7 @@ package struct OutboundQueue: Sendable {
     /// Of both accounts the part that is in flight.
     private var answersInFlight = Account()
     private var notificationsInFlight = Account()
+    private var sent = Account()
     private let framesMax: Int
     private let bytesMax: Int
     private let answerFramesMax: Int
@@ -97,6 +98,12 @@ package struct OutboundQueue: Sendable {
 
     /// Bytes that wait or are in flight.
     package var bytes: Int { self.answers.bytes + self.notifications.bytes }
+
+    /// Frames that were taken out to be written since the beginning.
+    package var framesSent: Int { self.sent.frames }
+
+    /// Bytes of those frames.
+    package var bytesSent: Int { self.sent.bytes }
 
     /// Below both limits, and the answers below their half, so that a lane may add its next frame. True after the end as
     /// well: nobody is to wait for it.
@@ -167,6 +174,7 @@ package struct OutboundQueue: Sendable {
             if run.count > 0 { self.waiting.prepend(.run(run)) }
         }
         if self.waiting.isEmpty { self.releaseRoom() }
+        self.sent.add(item)
         if case .notification = item { self.notificationsInFlight.add(item) } else { self.answersInFlight.add(item) }
         return item
     }

@@ -5,6 +5,14 @@ package import SyncProtocol
 package enum InboundMessage: Sendable, Equatable {
     case binary(ByteBuffer)
     case text(ByteBuffer?)
+
+    /// Zero for a text that was dropped.
+    var bytes: Int {
+        switch self {
+        case .binary(let payload): payload.readableBytes
+        case .text(let payload): payload?.readableBytes ?? 0
+        }
+    }
 }
 
 /// What `receiveAny()` answers.

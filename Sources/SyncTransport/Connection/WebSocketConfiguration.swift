@@ -50,3 +50,15 @@ package enum DropReason: String, Sendable, Hashable, CaseIterable {
     case protocolViolation = "protocol_violation"
     case transportError = "transport_error"
 }
+
+extension ConnectionReport.Reason {
+    init(_ reason: DropReason) {
+        switch reason {
+        case .silentPeer: self = .silentPeer
+        case .writeStall: self = .writeStall
+        case .closeTimeout: self = .closeTimeout
+        case .protocolViolation: self = .protocolViolation
+        case .transportError: self = .transportError
+        }
+    }
+}

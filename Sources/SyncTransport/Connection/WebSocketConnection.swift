@@ -21,6 +21,10 @@ package final class WebSocketConnection: FrameConnection {
         var isGone = false
         var dropReason: DropReason?
         var peerClose: CloseFrame?
+        /// Whoever began to close knows why; what the transport met afterwards is a consequence.
+        var reason: ConnectionReport.Reason?
+        var messagesIn: UInt64 = 0
+        var bytesIn: UInt64 = 0
     }
 
     // Fixed after init.
@@ -41,6 +45,17 @@ package final class WebSocketConnection: FrameConnection {
     package var dropReason: DropReason? { self.state.withLock { $0.dropReason } }
 
     package var peerClose: CloseFrame? { self.state.withLock { $0.peerClose } }
+
+    package var report: ConnectionReport {
+        self.state.withLock { state in
+            var report = ConnectionReport(reason: state.reason ?? .connectionLost)
+            report.messagesIn = state.messagesIn
+            report.bytesIn = state.bytesIn
+            report.messagesOut = UInt64(state.outbound.framesSent)
+            report.bytesOut = UInt64(state.outbound.bytesSent)
+            return report
+        }
+    }
 
     // MARK: Inbound
 
@@ -143,6 +158,9 @@ package final class WebSocketConnection: FrameConnection {
             guard change(&state.outbound) else {
                 return (nil as CheckedContinuation<Inbound, Never>?, [] as [CheckedContinuation<Bool, Never>], false)
             }
+            if case .frame(let frame) = state.outbound.closing {
+                state.reason = state.reason ?? ConnectionReport.Reason(ownClose: frame)
+            }
             return (state.inbox.finish(end, discarding: true), state.takeRoomWaiters(), state.scheduleWake())
         }
         receiver?.resume(returning: .ended(end))
@@ -204,7 +222,11 @@ extension WebSocketConnection {
     var isRoomAwaited: Bool { self.state.withLock { !$0.roomWaiters.isEmpty } }
 
     func deliver(_ message: InboundMessage) {
-        let receiver = self.state.withLock { $0.inbox.deliver(message) }
+        let receiver = self.state.withLock { state in
+            state.messagesIn += 1
+            state.bytesIn += UInt64(message.bytes)
+            return state.inbox.deliver(message)
+        }
         receiver?.resume(returning: .message(message))
     }
 
@@ -216,13 +238,16 @@ extension WebSocketConnection {
 
     /// The peer's Close frame has come; `nil` for one without a code.
     func peerClosed(_ frame: CloseFrame?) {
-        self.state.withLock { $0.peerClose = frame ?? CloseFrame(code: 1005, reason: "") }
+        self.state.withLock { state in
+            state.peerClose = frame ?? CloseFrame(code: 1005, reason: "")
+            state.reason = state.reason ?? .peerClosed
+        }
         self.inputEnded(.peerClosed)
     }
 
     /// The transport answers a violation with its own Close frame.
     func violated(_ violation: WebSocketViolation) {
-        self.state.withLock { $0.dropReason = $0.dropReason ?? .protocolViolation }
+        self.dropped(.protocolViolation)
         self.beginClosing(as: .failed) { $0.close(.frame(violation.closeFrame)) }
     }
 
@@ -257,7 +282,10 @@ extension WebSocketConnection {
     }
 
     func dropped(_ reason: DropReason) {
-        self.state.withLock { $0.dropReason = $0.dropReason ?? reason }
+        self.state.withLock { state in
+            state.dropReason = state.dropReason ?? reason
+            state.reason = state.reason ?? ConnectionReport.Reason(reason)
+        }
     }
 
     /// The socket is closed.

@@ -6,105 +6,6 @@ import Testing
 
 @testable import SyncTransport
 
-/// A socket that takes nothing until it is told to. Lives on the channel's event loop.
-private final class Dam: ChannelOutboundHandler {
-    typealias OutboundIn = ByteBuffer
-
-    private let channel: NIOAsyncTestingChannel
-    private var isOpen = true
-    private var promises: [EventLoopPromise<Void>] = []
-
-    init(_ channel: NIOAsyncTestingChannel) { self.channel = channel }
-
-    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        context.write(data, promise: nil)
-        if self.isOpen {
-            promise?.succeed()
-        } else {
-            promise.map { self.promises.append($0) }
-            self.channel.isWritable = false
-            context.fireChannelWritabilityChanged()
-        }
-    }
-
-    func close() { self.isOpen = false }
-
-    /// What was written is taken, and all that follows.
-    func open() {
-        self.isOpen = true
-        let promises = self.promises
-        self.promises = []
-        for promise in promises { promise.succeed() }
-        self.channel.isWritable = true
-        self.channel.pipeline.fireChannelWritabilityChanged()
-    }
-}
-
-@available(*, unavailable)
-extension Dam: Sendable {}
-
-/// A handler in a channel without socket, whose clock stands still unless told otherwise.
-private struct Harness {
-    let channel: NIOAsyncTestingChannel
-    let connection: WebSocketConnection
-    private let dam: NIOLoopBound<Dam>
-
-    init(_ configuration: WebSocketConfiguration = .server) async throws {
-        let loop = NIOAsyncTestingEventLoop()
-        self.channel = NIOAsyncTestingChannel(loop: loop)
-        try await self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).get()
-        let pipeline = self.channel.pipeline
-        let channel = self.channel
-        (self.connection, self.dam) = try await loop.executeInContext {
-            let dam = Dam(channel)
-            let handler = WebSocketHandler(configuration: configuration, wakeUps: WakeUps(loop))
-            try pipeline.syncOperations.addHandler(dam)
-            try pipeline.syncOperations.addHandler(handler)
-            return (handler.connection, NIOLoopBound(dam, eventLoop: loop))
-        }
-        await loop.run()
-    }
-
-    func receive(_ bytes: ByteBuffer) async throws {
-        try await self.channel.writeInbound(bytes)
-        await self.run()
-    }
-
-    func closeDam() async throws {
-        try await self.channel.testingEventLoop.executeInContext { self.dam.value.close() }
-    }
-
-    func openDam() async throws {
-        try await self.channel.testingEventLoop.executeInContext { self.dam.value.open() }
-    }
-
-    func run() async { await self.channel.testingEventLoop.run() }
-
-    func fire(_ body: @escaping @Sendable (ChannelPipeline) -> Void) async throws {
-        let pipeline = self.channel.pipeline
-        try await self.channel.testingEventLoop.executeInContext { body(pipeline) }
-        await self.run()
-    }
-
-    func advance(_ time: TimeAmount) async { await self.channel.testingEventLoop.advanceTime(by: time) }
-
-    /// What was written since the last call.
-    func written() async throws -> ByteBuffer {
-        await self.run()
-        var bytes = ByteBuffer()
-        while let buffer = try await self.channel.readOutbound(as: ByteBuffer.self) {
-            bytes.writeImmutableBuffer(buffer)
-        }
-        return bytes
-    }
-
-    var isOpen: Bool { self.channel.isActive }
-
-    var isRoomAwaited: Bool { self.connection.isRoomAwaited }
-
-    var isReceiverWaiting: Bool { self.connection.work { _ in true }.isAwaited }
-}
-
 @Suite("WebSocket handler", .timeLimit(.minutes(5)))
 struct WebSocketHandlerTests {
     private static let keepalive = TestFrame.binary([0xF6], mask: nil)
@@ -112,7 +13,7 @@ struct WebSocketHandlerTests {
 
     @Test("W-57: a keepalive F6 and a Ping every 30 s from the start")
     func keepalive() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         await harness.advance(.seconds(29))
         #expect(try await harness.written() == ByteBuffer())
         for _ in 0..<3 {
@@ -141,7 +42,7 @@ struct WebSocketHandlerTests {
 
     @Test("a client sends Pings but no keepalive, and masks")
     func clientPing() async throws {
-        let harness = try await Harness(.client)
+        let harness = try await HandlerHarness(.client)
         await harness.advance(.seconds(30))
         var bytes = try await harness.written()
         #expect(bytes.readableBytes == 6)
@@ -150,7 +51,7 @@ struct WebSocketHandlerTests {
 
     @Test("W-60, R4: a peer that is silent for 90 s is dropped")
     func silence() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         await harness.advance(.seconds(89))
         #expect(harness.isOpen)
         await harness.advance(.seconds(1))
@@ -162,7 +63,7 @@ struct WebSocketHandlerTests {
 
     @Test("W-60, R4: anything at all counts as a sign of life, a Pong included")
     func signsOfLife() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         for frame in [TestFrame.pong(), TestFrame.ping(), ByteBuffer(bytes: [0x82]), ByteBuffer(bytes: [0x80])] {
             await harness.advance(.seconds(80))
             #expect(harness.isOpen)
@@ -172,7 +73,7 @@ struct WebSocketHandlerTests {
 
     @Test("silence of a peer that is not read does not count")
     func pausedSilence() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.receive(TestFrame.binary([1]))
         await harness.advance(.seconds(600))
         #expect(harness.isOpen)
@@ -186,14 +87,14 @@ struct WebSocketHandlerTests {
 
     @Test("a Ping is answered with its payload, also while a message waits for the session")
     func pong() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.receive(TestFrame.ping([5, 6]) + TestFrame.binary([1]))
         #expect(try await harness.written() == TestFrame(opcode: 0xA, payload: [5, 6], mask: nil).bytes)
     }
 
     @Test("ten Pings in one read get ten Pongs in order")
     func manyPings() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         var pings = ByteBuffer()
         var pongs = ByteBuffer()
         for index in 0..<UInt8(10) {
@@ -206,7 +107,7 @@ struct WebSocketHandlerTests {
 
     @Test("only the latest Pings of a flood are answered")
     func pingFlood() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         var pings = ByteBuffer()
         for index in 0..<UInt8(200) { pings.writeImmutableBuffer(TestFrame.ping([index])) }
         try await harness.receive(pings)
@@ -217,7 +118,7 @@ struct WebSocketHandlerTests {
 
     @Test("messages are handed over one at a time, in order")
     func order() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.receive(TestFrame.binary([1]) + TestFrame.text("x") + TestFrame.binary([]))
         #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [1])))
         await harness.run()
@@ -230,7 +131,7 @@ struct WebSocketHandlerTests {
     func keepsText() async throws {
         var configuration = WebSocketConfiguration.server
         configuration.keepsText = true
-        let harness = try await Harness(configuration)
+        let harness = try await HandlerHarness(configuration)
         try await harness.receive(TestFrame.text("grüß"))
         #expect(await harness.connection.receiveAny() == .message(.text(ByteBuffer(string: "grüß"))))
         harness.connection.enqueueText(ByteBuffer(string: "a"))
@@ -243,7 +144,7 @@ struct WebSocketHandlerTests {
 
     @Test("a violation is answered with its code, then input is dropped and the socket closed")
     func violation() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         async let received = harness.connection.receive()
         while !harness.isReceiverWaiting { await Task.yield() }
         try await harness.receive(TestFrame(reserved: 1).bytes + TestFrame.binary([1]))
@@ -258,7 +159,7 @@ struct WebSocketHandlerTests {
 
     @Test("a violation behind a request waits for its answer, but not for ever")
     func heldViolation() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         async let received = harness.connection.receive()
         while !harness.isReceiverWaiting { await Task.yield() }
         try await harness.receive(TestFrame.binary([1]) + TestFrame(reserved: 1).bytes)
@@ -273,7 +174,7 @@ struct WebSocketHandlerTests {
 
     @Test("W-63, C18: the peer's Close is echoed when the session asks for it")
     func echo() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))
         try await harness.receive(TestFrame.binary([7]) + TestFrame.close(1000, "client close"))
         #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [7])))
@@ -287,7 +188,7 @@ struct WebSocketHandlerTests {
 
     @Test("C18: the peer's Close is echoed after 1 s when the session does not answer")
     func unanswered() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.receive(TestFrame.close(4321))
         #expect(await harness.connection.receive() == .ended(.peerClosed))
         await harness.advance(.milliseconds(999))
@@ -301,7 +202,7 @@ struct WebSocketHandlerTests {
 
     @Test("a Close frame is written behind what is queued; the peer's Close is awaited for 1 s")
     func localClose() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))
         harness.connection.close(.lifetimeReached)
         #expect(harness.connection.offer(ByteBuffer()) == .ended)
@@ -322,7 +223,7 @@ struct WebSocketHandlerTests {
 
     @Test("a slow consumer's queue is dropped in favour of the Close frame")
     func discarding() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         // On the event loop, so that it cannot write the first before the second is said.
         try await harness.channel.testingEventLoop.executeInContext {
             harness.connection.enqueue(ByteBuffer(bytes: [1]))
@@ -333,7 +234,7 @@ struct WebSocketHandlerTests {
 
     @Test("a cancelled receive leaves the connection open")
     func cancelledReceive() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         let task = Task { await harness.connection.receive() }
         while !harness.isReceiverWaiting { await Task.yield() }
         task.cancel()
@@ -350,7 +251,7 @@ struct WebSocketHandlerTests {
 
     @Test("end of stream without Close: the rest is decoded first, then the session may still say why it closes")
     func endOfStream() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.receive(TestFrame.binary([1]) + TestFrame.binary([2]))
         try await harness.fire { $0.fireUserInboundEventTriggered(ChannelEvent.inputClosed) }
         for byte: UInt8 in [1, 2] {
@@ -365,7 +266,7 @@ struct WebSocketHandlerTests {
 
     @Test("a transport error ends the connection as failed")
     func transportError() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.fire { $0.fireErrorCaught(IOError(errnoCode: 104, reason: "reset")) }
         #expect(await harness.connection.receive() == .ended(.failed))
         #expect(harness.connection.dropReason == .transportError)
@@ -375,14 +276,14 @@ struct WebSocketHandlerTests {
 
     @Test("quiescing is the session's business")
     func quiescing() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.fire { $0.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
         #expect(harness.isOpen)
     }
 
     @Test("W-53: a full queue refuses a notification; room comes back when it has been written")
     func fullQueue() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.connection.room()
         let frame = ByteBuffer(bytes: [1])
         try await harness.closeDam()
@@ -401,7 +302,7 @@ struct WebSocketHandlerTests {
 
     @Test("R1: a socket that takes nothing for 30 s is given up, its frames in flight notwithstanding")
     func writeStall() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.closeDam()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))
         await harness.run()
@@ -420,7 +321,7 @@ struct WebSocketHandlerTests {
 
     @Test("a Close frame that cannot be written is given up after 30 s")
     func closeTimeout() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.closeDam()
         harness.connection.enqueue(ByteBuffer(bytes: [1]))
         await harness.run()
@@ -434,7 +335,7 @@ struct WebSocketHandlerTests {
 
     @Test("a wait for room ends with the connection")
     func roomAfterEnd() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         try await harness.closeDam()
         for _ in 0..<Limits.outboundFramesMax { _ = harness.connection.offer(ByteBuffer()) }
         let waiting = Task { try await harness.connection.room() }
@@ -453,7 +354,7 @@ struct WebSocketHandlerTests {
 
     @Test("a run is written as the frames of its messages, in its place among the others and behind control frames")
     func runs() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         let (run, messages) = run(of: 1_000)
         var expected = ByteBuffer()
         try await harness.closeDam()
@@ -474,7 +375,7 @@ struct WebSocketHandlerTests {
 
     @Test("R3: of a run so much is handed to the socket at a time as of other frames, and the rest can be discarded")
     func runInParts() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         let (run, _) = run(of: 1_000)
         try await harness.closeDam()
         harness.connection.enqueue(run)
@@ -491,7 +392,7 @@ struct WebSocketHandlerTests {
 
     @Test("a client masks each message of a run")
     func maskedRun() async throws {
-        let harness = try await Harness(.client)
+        let harness = try await HandlerHarness(.client)
         let (run, messages) = run(of: 10)
         harness.connection.enqueue(run)
         await harness.run()
@@ -503,7 +404,7 @@ struct WebSocketHandlerTests {
 
     @Test("large payloads are shared, small ones copied; all arrive as written")
     func sizes() async throws {
-        let harness = try await Harness()
+        let harness = try await HandlerHarness()
         var expected = ByteBuffer()
         for count in [0, 1, 4_096, 4_097, 40_000, 100_000] {
             let payload = ByteBuffer(bytes: Array(repeating: UInt8(truncatingIfNeeded: count), count: count))
@@ -515,7 +416,7 @@ struct WebSocketHandlerTests {
 
     @Test("a client's frames are masked and readable")
     func clientFrames() async throws {
-        let harness = try await Harness(.client)
+        let harness = try await HandlerHarness(.client)
         let payload = ByteBuffer(bytes: Array(repeating: 9, count: 10_000))
         harness.connection.enqueue(payload)
         var decoder = WebSocketDecoder(expectsMask: true)
