@@ -89,7 +89,12 @@ enum ConfigurationReference {
         switch variable.defaultText {
         case "": "empty"
         case let text?: "`\(text)`"
-        case nil: variable.name == "TRUSTED_ISSUERS" ? "required" : "unset"
+        case nil:
+            switch variable.name {
+            case "TRUSTED_ISSUERS": "required"
+            case "LOG_FORMAT": "`text` on a terminal, `json` otherwise"
+            default: "unset"
+            }
         }
     }
 

@@ -95,7 +95,10 @@ extension ConfigurationVariable {
         ConfigurationVariable(
             "LOG_LEVEL", default: "info", valueName: "WORD", help: "trace, debug, info, notice, warning or error",
             sets: \.logLevel, parse: Self.logLevel),
-        .choice("LOG_FORMAT", default: LogFormat.text, help: "text or json", sets: \.logFormat),
+        ConfigurationVariable(
+            "LOG_FORMAT", valueName: "WORD",
+            help: "text or json; when it is unset or empty, text on a terminal and json otherwise",
+            sets: \.logFormat, parse: Self.logFormat),
         .boolean(
             "PERF_MODE", default: false,
             help: "For benchmarks: lift the limit of connections per mailbox and the application rate limits",
@@ -197,6 +200,10 @@ extension ConfigurationVariable {
                     + "warning, error")
         }
         return level
+    }
+
+    private static func logFormat(_ text: String) throws(ConfigurationError) -> LogFormat? {
+        text.isEmpty ? nil : try Self.word("LOG_FORMAT", text)
     }
 
     private static func level(_ word: String) -> Logger.Level? {

@@ -90,15 +90,17 @@ extension ConfigurationVariable {
         _ name: String, default value: Value, help: String, note: String? = nil,
         sets property: any WritableKeyPath<ServerConfiguration, Value> & Sendable
     ) -> ConfigurationVariable where Value.RawValue == String {
-        let words = Value.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
-        return ConfigurationVariable(
+        ConfigurationVariable(
             name, default: value.rawValue, valueName: "WORD", help: help, note: note, sets: property,
-            parse: { text throws(ConfigurationError) in
-                guard let value = Value(rawValue: text) else {
-                    throw ConfigurationError(
-                        name, "invalid \(name) \(ConfigurationError.quoted(text)): expected \(words)")
-                }
-                return value
-            })
+            parse: { text throws(ConfigurationError) in try Self.word(name, text) })
+    }
+
+    /// One of the words of `Value`.
+    static func word<Value: RawRepresentable & CaseIterable>(
+        _ name: String, _ text: String
+    ) throws(ConfigurationError) -> Value where Value.RawValue == String {
+        if let value = Value(rawValue: text) { return value }
+        let words = Value.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
+        throw ConfigurationError(name, "invalid \(name) \(ConfigurationError.quoted(text)): expected \(words)")
     }
 }

@@ -44,8 +44,8 @@ package struct ServerConfiguration: Hashable, Sendable {
     package var migratesOnStart = true
     /// `LOG_LEVEL`, or a bare level in `RUST_LOG`.
     package var logLevel = Logger.Level.info
-    /// `LOG_FORMAT`.
-    package var logFormat = LogFormat.text
+    /// `LOG_FORMAT`; `nil`: what suits standard output.
+    package var logFormat: LogFormat?
     /// `PERF_MODE`: lifts the limit of connections per mailbox and the application rate limits. Never for production.
     package var isPerformanceMode = false
     /// `ENFORCE_TOKEN_EXPIRY`: closes sockets whose token has been expired for 60 s.

@@ -11,9 +11,11 @@ package import Logging
 /// The log of the process, on standard output (docs/contract/operations.md §11).
 package enum ServerLog {
     /// A logger of its own: nothing global is set, so that servers in one process may log differently.
-    package static func logger(level: Logger.Level, format: LogFormat) -> Logger {
+    ///
+    /// - Parameter format: `nil`: text for somebody who looks at a terminal, JSON for a program that collects lines.
+    package static func logger(level: Logger.Level, format: LogFormat?) -> Logger {
         var logger = Logger(label: "less-sync") { label in
-            switch format {
+            switch Self.format(format, isTerminal: isatty(STDOUT_FILENO) == 1) {
             case .text: StreamLogHandler.standardOutput(label: label)
             case .json: JSONLogHandler(write: Self.writeLine)
             }
@@ -21,6 +23,8 @@ package enum ServerLog {
         logger.logLevel = level
         return logger
     }
+
+    static func format(_ chosen: LogFormat?, isTerminal: Bool) -> LogFormat { chosen ?? (isTerminal ? .text : .json) }
 
     /// One `write` a line, which the kernel keeps whole for lines within a pipe's buffer.
     private static func writeLine(_ line: String) {

@@ -244,6 +244,17 @@ struct ServerConfigurationTests {
         #expect(configuration.enforcesTokenExpiry)
     }
 
+    @Test("LOG_FORMAT is what standard output suggests, unless it is chosen")
+    func logFormat() throws {
+        #expect(try self.read(["LOG_FORMAT": ""]).logFormat == nil)
+        #expect(ServerLog.format(nil, isTerminal: true) == .text)
+        #expect(ServerLog.format(nil, isTerminal: false) == .json)
+        for format in LogFormat.allCases {
+            #expect(try self.read(["LOG_FORMAT": format.rawValue]).logFormat == format)
+            for isTerminal in [true, false] { #expect(ServerLog.format(format, isTerminal: isTerminal) == format) }
+        }
+    }
+
     @Test("A bare level in RUST_LOG counts when LOG_LEVEL is unset")
     func rustLog() throws {
         #expect(try self.read(["RUST_LOG": "debug"]).logLevel == .debug)
