@@ -12,6 +12,8 @@ struct InProcessServer {
     var configuration: ServerConfiguration
     var parts: Server.Parts
     let tokens = StaticTokens()
+    /// Says nothing unless a test wants to read it.
+    var logger = Logger(label: "test")
 
     init(_ database: TestDatabaseURL, change: (inout ServerConfiguration) -> Void = { _ in }) throws {
         var configuration = ServerConfiguration()
@@ -23,6 +25,7 @@ struct InProcessServer {
         self.configuration = configuration
         self.parts = Server.Parts(configuration)
         self.parts.tokens = self.tokens
+        self.logger.logLevel = .critical
     }
 
     /// A server that runs, as a test sees it.
@@ -71,10 +74,8 @@ struct InProcessServer {
     /// Runs the server while `body` runs; it has ended by itself, or been shut down, when this returns.
     func run(_ body: (Running) async throws -> Void) async throws {
         let (ports, listening) = AsyncStream.makeStream(of: Int.self)
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
         let server = try await Server.open(
-            self.configuration, self.parts, logger: logger, onListening: { listening.yield($0.port) })
+            self.configuration, self.parts, logger: self.logger, onListening: { listening.yield($0.port) })
         let group = server.makeServiceGroup()
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask {

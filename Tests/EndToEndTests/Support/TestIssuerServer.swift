@@ -56,6 +56,8 @@ final class TestIssuerServer: Sendable {
         var claims = TokenClaims(issuer: self.issuer, subject: user.userID, clientID: user.clientID)
         claims.scope = "sync"
         claims.personalSpaceID = user.personalSpace?.wireText ?? ""
+        claims.did = user.did
+        claims.mailboxID = user.mailboxID
         claims.expiresAt = UnixTime.now() + 3_600
         if let audience { claims.audience = [audience] }
         let signer = self.state.withLock { $0.signer }
