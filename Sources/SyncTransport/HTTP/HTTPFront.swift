@@ -30,7 +30,7 @@ package struct HTTPFrontPolicy<Ticket: Sendable>: Sendable {
     package var decide: @Sendable (HTTPRequestHead) -> HTTPFrontDecision<Ticket>
     /// `true` ends each connection after the response in progress.
     package var isShuttingDown: @Sendable () -> Bool = { false }
-    /// Added to every response, 101 and those to unreadable requests among them.
+    /// Added to every response that does not set them itself, 101 and those to unreadable requests among them.
     package var commonHeaders: HTTPHeaders = [:]
     package var timeouts = HTTPTimeouts()
     package var webSocket = WebSocketConfiguration.server
@@ -43,10 +43,20 @@ package struct HTTPFrontPolicy<Ticket: Sendable>: Sendable {
     package var bodyBytesMax = 65_536
     /// Shared by all WebSockets of a server.
     let wakeUps = WakeUpTable()
+    /// Whether the application reads and bounds the body of this request itself, whatever its size. A body that ends before
+    /// its declared length then ends early for the application too, which can still answer.
+    package var isBodyStreamed: @Sendable (HTTPRequestHead) -> Bool = { _ in false }
 
     package init(decide: @escaping @Sendable (HTTPRequestHead) -> HTTPFrontDecision<Ticket>) {
         self.decide = decide
     }
+}
+
+/// Triggered on the channel by an application that is about to read the body of its request: the client that waits for
+/// `100 Continue` gets it (RFC 9110 §10.1.1). Without it such a client gets the final response alone, and the connection
+/// ends, since nobody can tell whether a body follows.
+package struct HTTPContinueEvent: Sendable {
+    package init() {}
 }
 
 /// What a connection turns out to be. All members are called on the event loop.

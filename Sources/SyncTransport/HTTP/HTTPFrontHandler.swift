@@ -41,6 +41,11 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
     private var isUpgraded = false
     private var closesAfterResponse = false
     private var bodyBytes = 0
+    /// Of the request in progress, as declared; `nil` for none or for chunks.
+    private var declaredBodyBytes: Int?
+    private var isBodyStreamed = false
+    /// The client sends its body after `100 Continue` alone.
+    private var awaitsContinue = false
 
     init(
         policy: HTTPFrontPolicy<Ticket>, events: HTTPFrontEvents<Ticket>, ingress: HTTPIngressHandler,
@@ -70,10 +75,15 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         guard case .idle = self.state else { return }
         self.ingress.headCompleted()
         self.bodyBytes = 0
+        self.declaredBodyBytes = head.headers.first(name: "content-length").map { Int($0) ?? .max }
+        self.isBodyStreamed = self.policy.isBodyStreamed(head)
+        self.awaitsContinue =
+            head.version.major == 1 && head.version.minor >= 1
+            && head.headers[canonicalForm: "expect"].contains { $0.lowercased() == "100-continue" }
         // The parser stops after a request that asks for an upgrade or a tunnel, whatever the answer.
         self.closesAfterResponse =
             !head.isKeepAlive || head.headers.contains(name: "upgrade") || head.method == .CONNECT
-            || self.declaresLargeBody(head)
+            || (!self.isBodyStreamed && self.declaredBodyBytes ?? 0 > self.policy.bodyBytesMax)
         guard head.uri.utf8.count <= self.policy.targetBytesMax else {
             self.closesAfterResponse = true
             return self.answer(HTTPFrontResponse(.uriTooLong), context)
@@ -86,11 +96,6 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         case .pass:
             self.pass(head, context)
         }
-    }
-
-    private func declaresLargeBody(_ head: HTTPRequestHead) -> Bool {
-        guard let text = head.headers.first(name: "content-length") else { return false }
-        return (Int(text) ?? .max) > self.policy.bodyBytesMax
     }
 
     private func pass(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
@@ -109,12 +114,13 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
 
     private func received(_ bytes: ByteBuffer, _ data: NIOAny, _ context: ChannelHandlerContext) {
         self.bodyBytes += bytes.readableBytes
+        self.awaitsContinue = false
         guard case .passing = self.state else {
             if self.bodyBytes > self.policy.bodyBytesMax { self.bodyExceeded() }
             return
         }
         context.fireChannelRead(data)
-        if self.bodyBytes > self.policy.bodyBytesMax {
+        if !self.isBodyStreamed, self.bodyBytes > self.policy.bodyBytesMax {
             self.state = .truncated
             self.bodyExceeded()
             context.fireChannelRead(self.wrapInboundOut(.end(nil)))
@@ -151,7 +157,18 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         }
     }
 
+    /// The client has ended its direction in the middle of the body.
+    private func bodyEndedEarly(_ context: ChannelHandlerContext) {
+        self.closesAfterResponse = true
+        self.state = .truncated
+        self.ingress.requestCompleted()
+        context.fireChannelRead(self.wrapInboundOut(.end(nil)))
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if case .passing = self.state, self.isBodyStreamed, error as? HTTPParserError == .invalidEOFState {
+            return self.bodyEndedEarly(context)
+        }
         guard error is HTTPParserError, case .idle = self.state else {
             context.fireErrorCaught(error)
             context.close(promise: nil)
@@ -220,7 +237,7 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         case .head(let head) where head.status.code < 200:
             context.write(data, promise: promise)
         case .head(var head):
-            if self.policy.isShuttingDown() { self.closesAfterResponse = true }
+            if self.policy.isShuttingDown() || self.leavesBody { self.closesAfterResponse = true }
             self.complete(&head)
             context.write(self.wrapOutboundOut(.head(head)), promise: promise)
         case .body:
@@ -232,8 +249,32 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         }
     }
 
+    /// The response comes before a request body that is too large to be waited for, or may never come.
+    private var leavesBody: Bool {
+        guard !self.ingress.isRequestComplete else { return false }
+        if self.awaitsContinue { return true }
+        guard self.isBodyStreamed else { return false }
+        guard let declared = self.declaredBodyBytes else { return true }
+        return declared - self.bodyBytes > self.policy.bodyBytesMax
+    }
+
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard event is HTTPContinueEvent else {
+            return context.triggerUserOutboundEvent(event, promise: promise)
+        }
+        guard case .passing = self.state, self.awaitsContinue else {
+            promise?.succeed()
+            return
+        }
+        self.awaitsContinue = false
+        let head = HTTPResponseHead(version: .http1_1, status: .continue)
+        context.writeAndFlush(self.wrapOutboundOut(.head(head)), promise: promise)
+    }
+
     private func complete(_ head: inout HTTPResponseHead) {
-        for (name, value) in self.policy.commonHeaders { head.headers.replaceOrAdd(name: name, value: value) }
+        for (name, value) in self.policy.commonHeaders where !head.headers.contains(name: name) {
+            head.headers.add(name: name, value: value)
+        }
         if self.closesAfterResponse { head.headers.replaceOrAdd(name: "Connection", value: "close") }
     }
 

@@ -89,6 +89,9 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// The request in progress has been answered in full.
     var isResponseComplete: Bool { self.machine.isResponseComplete }
 
+    /// The body of the request in progress has arrived in full.
+    var isRequestComplete: Bool { self.machine.stage != .body }
+
     /// Request and response are complete.
     var isIdle: Bool { self.machine.stage == .idle }
 
