@@ -11,13 +11,34 @@ struct ClientService: Service {
     let closeWait: Duration
     let logger: Logger
 
+    private enum Part { case http, sessions, patience }
+
     func run() async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.http.run() }
-            group.addTask { try await self.endSessionsOnShutdown() }
-            // The sockets outlive their sessions by a handshake. What is still open after that is cut by the cancellation.
-            try await group.next()
-            try await group.next()
+        try await withThrowingTaskGroup(of: Part.self) { group in
+            group.addTask {
+                try await self.http.run()
+                return .http
+            }
+            group.addTask {
+                try await self.endSessionsOnShutdown()
+                return .sessions
+            }
+            group.addTask {
+                try await gracefulShutdown()
+                try await ContinuousClock().sleep(for: self.grace + self.closeWait)
+                return .patience
+            }
+            // The sockets outlive their sessions by a handshake, and requests in progress have as long. What is still open
+            // after that is cut by the cancellation: an upload in the middle, for one.
+            var open: Set<Part> = [.http, .sessions]
+            while !open.isEmpty, let part = try await group.next() {
+                guard part != .patience else {
+                    self.logger.warning("requests cut", metadata: ["step": "clients"])
+                    break
+                }
+                open.remove(part)
+            }
+            group.cancelAll()
         }
     }
 

@@ -81,12 +81,15 @@ package struct Server: Sendable {
         let engine = SyncEngine(
             configuration: parts.engine, storage: database.storage, tokens: tokens, clock: ContinuousClock(),
             logger: logger, metrics: factory, onFilesRemoved: { deletions?.wake() })
+        let routes = files.map {
+            FileRoutes(engine: engine, storage: $0, fileBytesMax: configuration.fileBytesMax)
+        }
         let healthDetails: @Sendable () -> HealthDetails = { HealthDetails(database, engine) }
         let http = HTTPApplication(
             configuration: parts.http, tokens: tokens,
             extraRoutes: [keySet.route]
                 + DiscoveryDocument.routes(configuration, issuers: configuration.trustedIssuers.map(\.issuer))
-                + (parts.devIssuer.map(DevRoutes.all) ?? []),
+                + (parts.devIssuer.map(DevRoutes.all) ?? []) + (routes?.all ?? []),
             healthDetails: configuration.hasHealthDetails ? healthDetails : nil,
             metrics: registry.map { HTTPMetrics(factory: $0) },
             logger: logger,

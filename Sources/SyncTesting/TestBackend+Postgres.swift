@@ -100,7 +100,7 @@ package struct PostgresTestStorage: TestStorage {
 }
 
 extension PostgresConsoleValue {
-    fileprivate init(_ value: TestValue) {
+    package init(_ value: TestValue) {
         switch value {
         case .null: self = .null
         case .integer(let value): self = .integer(value)
@@ -116,7 +116,7 @@ extension PostgresConsoleValue {
 }
 
 extension TestValue {
-    fileprivate init(_ value: PostgresConsoleValue) {
+    package init(_ value: PostgresConsoleValue) {
         switch value {
         case .null: self = .null
         case .integer(let value): self = .integer(value)

@@ -99,7 +99,7 @@ private func overwrite(_ path: String) throws {
 }
 
 extension SQLiteValue {
-    fileprivate init(_ value: TestValue) {
+    package init(_ value: TestValue) {
         switch value {
         case .null: self = .null
         case .integer(let value), .moment(let value): self = .integer(value)
@@ -113,7 +113,7 @@ extension SQLiteValue {
 
 extension TestValue {
     /// A UUID comes back as its bytes.
-    fileprivate init(_ value: SQLiteValue) {
+    package init(_ value: SQLiteValue) {
         switch value {
         case .null: self = .null
         case .integer(let value): self = .integer(value)

@@ -39,6 +39,8 @@ package enum TestValue: Hashable, Sendable {
 
     package var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
 
+    package var text: String? { if case .text(let value) = self { value } else { nil } }
+
     package var buffer: ByteBuffer? { if case .bytes(let value) = self { value } else { nil } }
 
     /// SQLite has no type of its own for this.

@@ -26,6 +26,15 @@ extension SpaceService {
         try await self.storage.fileExists(id, in: grant.space)
     }
 
+    /// Bytes of a file; `nil` when there is none.
+    package func size(of id: FileID, in grant: WriteGrant) async throws(StorageError) -> Int64? {
+        do {
+            return try await self.storage.file(id, in: grant.space).size
+        } catch .fileNotFound {
+            return nil
+        }
+    }
+
     /// Whether there is, or was, such a record; a file must belong to one.
     package func recordExists(_ id: RecordID, in grant: WriteGrant) async throws(StorageError) -> Bool {
         try await self.storage.recordExists(id, in: grant.space)

@@ -2,6 +2,7 @@ import Hummingbird
 import HummingbirdCore
 package import Logging
 import NIOCore
+import NIOHTTP1
 import ServiceLifecycle
 package import SyncAuth
 package import SyncProtocol
@@ -88,8 +89,9 @@ package final class HTTPApplication: Service {
         let routes =
             PublicRoutes.all(
                 health: self.health, details: self.healthDetails, isShuttingDown: isShuttingDown) + self.extraRoutes
+        let table = RouteTable(routes)
         let router = Router(context: SyncRequestContext.self)
-        router.add(middleware: RequestGate(routes: RouteTable(routes), tokens: self.tokens, metrics: self.metrics))
+        router.add(middleware: RequestGate(routes: table, tokens: self.tokens, metrics: self.metrics))
         for route in routes {
             for method in route.methods { router.on(RouterPath(route.path), method: method, use: route.handler) }
         }
@@ -99,6 +101,7 @@ package final class HTTPApplication: Service {
         var policy = HTTPFrontPolicy<WebSocketTicket> { upgrades.decide($0) }
         policy.isShuttingDown = isShuttingDown
         policy.commonHeaders = UpgradePolicy.commonHeaders
+        policy.isBodyStreamed = { head in table.streamsBody(head.method.rawValue, head.uri.prefix { $0 != "?" }) }
         policy.timeouts = self.configuration.timeouts
         policy.webSocket = self.configuration.webSocket
         return Application(

@@ -1,3 +1,4 @@
+package import HTTPTypes
 package import Hummingbird
 
 /// One path with its methods. Several values may name the same path.
@@ -10,15 +11,22 @@ package struct HTTPRoute: Sendable {
     package let isPublic: Bool
     /// `HEAD` is answered wherever `GET` is, unless the route is an upgrade.
     package let methods: [HTTPRequest.Method]
+    /// Its handler reads the body piece by piece and bounds it. Other bodies are cut off after 64 KiB.
+    package let streamsBody: Bool
+    /// On every response of the path, to `OPTIONS` too; they take the place of common headers of the same names.
+    package let headers: HTTPFields
     package let handler: Handler
 
     /// - Parameter methods: not empty; in the order of the `Allow` header.
     package init(
-        _ methods: [HTTPRequest.Method], _ path: String, isPublic: Bool = false, handler: @escaping Handler
+        _ methods: [HTTPRequest.Method], _ path: String, isPublic: Bool = false, streamsBody: Bool = false,
+        headers: HTTPFields = [:], handler: @escaping Handler
     ) {
         self.methods = methods
         self.path = path
         self.isPublic = isPublic
+        self.streamsBody = streamsBody
+        self.headers = headers
         self.handler = handler
     }
 }
@@ -36,6 +44,9 @@ struct RouteTable: Sendable {
         let segments: [Substring]
         let isPublic: Bool
         var methods: [HTTPRequest.Method]
+        /// Those whose handlers read the body themselves.
+        var streaming: [HTTPRequest.Method]
+        var headers: HTTPFields
     }
 
     private var entries: [Entry] = []
@@ -45,9 +56,13 @@ struct RouteTable: Sendable {
             let segments = Self.segments(route.path)
             if let index = self.entries.firstIndex(where: { $0.segments == segments }) {
                 self.entries[index].methods += route.methods
+                self.entries[index].headers.append(contentsOf: route.headers)
+                if route.streamsBody { self.entries[index].streaming += route.methods }
             } else {
                 self.entries.append(
-                    Entry(path: route.path, segments: segments, isPublic: route.isPublic, methods: route.methods))
+                    Entry(
+                        path: route.path, segments: segments, isPublic: route.isPublic, methods: route.methods,
+                        streaming: route.streamsBody ? route.methods : [], headers: route.headers))
             }
         }
     }
@@ -63,8 +78,15 @@ struct RouteTable: Sendable {
         return entry.methods.contains(method) ? .found : .wrongMethod(allowed: entry.methods)
     }
 
-    private func entry(_ path: String) -> Entry? {
-        let segments = Self.segments(path)
+    func headers(_ path: String) -> HTTPFields { self.entry(path)?.headers ?? [:] }
+
+    /// - Parameter path: Without a query.
+    func streamsBody(_ method: String, _ path: some StringProtocol) -> Bool {
+        self.entry(path)?.streaming.contains { $0.rawValue == method } ?? false
+    }
+
+    private func entry(_ path: some StringProtocol) -> Entry? {
+        let segments = path.split(separator: "/", omittingEmptySubsequences: false)
         return self.entries.first { entry in
             entry.segments.count == segments.count
                 && zip(entry.segments, segments).allSatisfy { pattern, segment in

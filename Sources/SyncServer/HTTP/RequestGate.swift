@@ -23,7 +23,7 @@ struct RequestGate: RouterMiddleware {
         next: @concurrent (Request, SyncRequestContext) async throws -> Response
     ) async throws -> Response {
         let start = ContinuousClock.now
-        let response: Response
+        var response: Response
         do {
             response = try await self.respond(to: request, context, next)
         } catch let failure as HTTPFailure {
@@ -35,6 +35,9 @@ struct RequestGate: RouterMiddleware {
         } catch {
             context.logger.error("request failed", metadata: ["error": "\(type(of: error))"])
             response = HTTPFailure.internalError.response
+        }
+        for field in self.routes.headers(request.uri.path) where !response.headers.contains(field.name) {
+            response.headers.append(field)
         }
         self.metrics?.finished(
             route: self.routes.template(request.uri.path), method: request.method, status: response.status,

@@ -1,5 +1,7 @@
 package import Hummingbird
+import NIOCore
 package import SyncAuth
+import SyncTransport
 
 /// What travels with a request.
 package struct SyncRequestContext: RequestContext {
@@ -7,5 +9,13 @@ package struct SyncRequestContext: RequestContext {
     /// Set on every route that is not public.
     package var principal: Principal?
 
-    package init(source: Source) { self.coreContext = .init(source: source) }
+    private let channel: any Channel
+
+    package init(source: Source) {
+        self.coreContext = .init(source: source)
+        self.channel = source.channel
+    }
+
+    /// To be called before the body of the request is read: a client that waits to be asked for it sends it now.
+    package func readsBody() { self.channel.triggerUserOutboundEvent(HTTPContinueEvent(), promise: nil) }
 }
