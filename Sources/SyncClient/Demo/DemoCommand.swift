@@ -1,6 +1,6 @@
 import Glibc
 
-/// `less-sync demo`: runs a `Demo` and then a `DemoSharing`, and shows them on the terminal.
+/// `less-sync demo`: runs a `Demo`, then a `DemoSharing`, then `DemoFiles`, and shows them on the terminal.
 package struct DemoCommand: Sendable {
     private let options: Demo.Options
 
@@ -8,8 +8,8 @@ package struct DemoCommand: Sendable {
 
     /// The table goes to standard output, everything else to standard error.
     ///
-    /// - Returns: The exit code: 0 when both receiving devices have verified everything that the folder holds and sharing went as
-    ///   it should, otherwise 1.
+    /// - Returns: The exit code: 0 when both receiving devices have verified everything that the folder holds, and sharing and
+    ///   files went as they should, otherwise 1.
     package func run() async -> Int32 {
         let isTerminal = isatty(STDERR_FILENO) == 1
         do {
@@ -22,6 +22,8 @@ package struct DemoCommand: Sendable {
             guard report.isComplete else { return 1 }
             Self.write("\nSharing a space:\n", to: STDOUT_FILENO)
             try await DemoSharing(url: self.options.url).run { Self.write("  \($0).\n", to: STDOUT_FILENO) }
+            Self.write("\nFiles:\n", to: STDOUT_FILENO)
+            try await DemoFiles(url: self.options.url).run { Self.write("  \($0).\n", to: STDOUT_FILENO) }
             return 0
         } catch {
             let lines = String(describing: error).split(separator: "\n").map { "Error: \($0)\n" }.joined()

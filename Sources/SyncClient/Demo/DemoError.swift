@@ -19,6 +19,8 @@ package enum DemoError: Error, Hashable, Sendable {
     case mismatch(device: String, DemoMismatch)
     /// Of the second act: something was not as it should be.
     case sharing(String)
+    /// Of the third act.
+    case files(String)
 }
 
 /// Why what a device received is not what was sent.
@@ -56,7 +58,7 @@ extension DemoError: CustomStringConvertible {
         case .stalled(let seconds): "the subscriber has received nothing for \(seconds) s and is not complete"
         case .connection(let device, let error): "device \(device): \(error)"
         case .mismatch(let device, let mismatch): "device \(device): \(mismatch)"
-        case .sharing(let detail): detail
+        case .sharing(let detail), .files(let detail): detail
         }
     }
 }

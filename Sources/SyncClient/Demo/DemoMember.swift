@@ -46,12 +46,33 @@ final class DemoMember: Sendable {
     ) async throws -> Int64 {
         let id = cipher.recordID(sequence)
         let blob = try cipher.seal(ByteBuffer(string: text), id: id)
-        let params = PushParams(
-            space: space.wireText, ucan: delegation,
-            changes: [.init(id: id.wireText, blob: blob, expectedCursor: 0, dek: nil)])
+        return try await self.push(
+            .init(id: id.wireText, blob: blob, expectedCursor: 0, dek: nil), to: space, with: delegation)
+    }
+
+    /// - Throws: `DemoError.pushRefused` when it was in vain.
+    func push(deleting record: RecordID, at cursor: Int64, in space: SpaceID) async throws(DemoError) {
+        _ = try await self.push(
+            .init(id: record.wireText, blob: nil, expectedCursor: cursor, dek: nil), to: space)
+    }
+
+    /// - Returns: The space's cursor after the push.
+    func push(
+        _ change: PushParams.Change, to space: SpaceID, with delegation: String = ""
+    ) async throws(DemoError) -> Int64 {
+        let params = PushParams(space: space.wireText, ucan: delegation, changes: [change])
         switch try await self.call({ client throws(SyncClientError) in try await client.push(params) }) {
         case .accepted(let cursor): return cursor
         case .refused(let code): throw DemoError.pushRefused(code)
+        }
+    }
+
+    /// Wrapped DEKs of all records and files of a space.
+    func deks(of space: SpaceID) async throws -> (records: [RecordDEKEntry], files: [FileDEKEntry]) {
+        do {
+            return (try await self.client.recordDEKs(of: space), try await self.client.fileDEKs(of: space))
+        } catch let error as SyncClientError {
+            throw DemoError.connection(device: self.name, error)
         }
     }
 
