@@ -24,6 +24,7 @@ struct DemoProgramTests {
                 #expect(output.contains("of other runs left alone") == (run == 2), "\(output)")
                 #expect(output.contains("skipped:"), "\(output)")
                 #expect(output.contains("Ben was removed: Ada's other device heard her next 20 edits"), "\(output)")
+                #expect(output.contains("with it the server has none of its files any more"), "\(output)")
             }
         }
     }

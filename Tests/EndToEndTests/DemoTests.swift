@@ -71,6 +71,17 @@ struct DemoTests {
         }
     }
 
+    @Test(
+        "files are uploaded encrypted, verified on another device, rewrapped and deleted",
+        arguments: TestBackend.available)
+    func files(on backend: TestBackend) async throws {
+        try await Self.withDevServer(on: backend) { url, _ in
+            let steps = Counter()
+            try await DemoFiles(url: url).run { _ in steps.add() }
+            #expect(steps.count == 3)
+        }
+    }
+
     @Test("a server without development tokens, and none at all, are told apart")
     func noDevServer() async throws {
         try await Self.withServer(on: .sqlite, isDev: false) { url, directory in
@@ -132,6 +143,8 @@ struct DemoTests {
         configuration.listenAddress = ListenAddress(host: "127.0.0.1", port: 0)
         configuration.database = try DatabaseLocation(database)
         configuration.sqliteSynchronous = .normal
+        configuration.fileStorage = .local
+        configuration.fileStoragePath = "\(directory)/files"
         var parts = Server.Parts(configuration)
         if isDev { parts.devIssuer = try DevIssuer(directory: directory) }
         var logger = Logger(label: "test")

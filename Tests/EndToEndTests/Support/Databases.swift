@@ -40,6 +40,27 @@ struct TestDatabaseURL: Sendable {
         }
     }
 
+    /// Runs one statement beside a running server; placeholders are `$1`, `$2` …, each of which occurs once.
+    @discardableResult
+    func execute(_ sql: String, _ values: [TestValue] = []) async throws -> [[TestValue]] {
+        switch self.backend {
+        case .sqlite:
+            let console = try await SQLiteConsole(path: self.path)
+            let result: Result<[[SQLiteValue]], any Error>
+            do {
+                result = .success(try await console.execute(sql, values.map(SQLiteValue.init)))
+            } catch {
+                result = .failure(error)
+            }
+            try await console.close()
+            return try result.get().map { $0.map(TestValue.init) }
+        case .postgres:
+            let console = try await PostgresConsole(url: self.url)
+            defer { console.close() }
+            return try await console.execute(sql, values.map(PostgresConsoleValue.init)).map { $0.map(TestValue.init) }
+        }
+    }
+
     /// Keeps every push to `space` from committing while `body` runs, beside a running server.
     func withWritesBlocked(to space: SpaceID, _ body: () async throws -> Void) async throws {
         switch self.backend {

@@ -1,0 +1,112 @@
+import Foundation
+import Glibc
+import NIOCore
+import SyncAuth
+import SyncClient
+import SyncProtocol
+import SyncServer
+import SyncStorage
+import SyncTesting
+import Testing
+
+/// Files with the real program, and its end.
+@Suite("Files of a process", .timeLimit(.minutes(5)))
+struct FileProgramTests {
+    /// docs/contract/http.md, HL24: what a transfer of 100 MiB may add to the resident memory.
+    private static let growthMax = 16 * 1_024
+
+    @Test("HL24: 100 MiB up and down take no more than 16 MiB of memory")
+    func memory() async throws {
+        try await withTemporaryDirectory { directory in
+            let program = try Program([
+                "dev", "--listen-addr", "127.0.0.1:0", "--data-dir", directory, "--log-format", "json",
+            ])
+            let port = try await program.port()
+            let endpoint = try DemoEndpoint("http://127.0.0.1:\(port)")
+            let token = try #require(try await DevTokens(endpoint).fetch(1, user: "alice", client: "test").first)
+            let device = try await SyncClient.connect(
+                to: "ws://127.0.0.1:\(port)/api/v1/ws", token: token.token)
+            let pushed = try await device.push(PushParams(space: token.space.wireText, changes: [.fixture(1)]))
+            #expect(pushed == .accepted(cursor: 1))
+            await device.close()
+            let files = FileClient(port: port, token: token.token, space: token.space)
+            // What every file needs once is there after these.
+            for _ in 1...3 {
+                let file = FileID.random()
+                #expect(try await files.put(file, .pattern(3_145_728)).status == 201)
+                #expect(try await files.get(file).body.readableBytes == 3_145_728)
+            }
+            let before = try Self.memory("VmRSS", of: program.id)
+            let file = FileID.random()
+            let piece = ByteBuffer.pattern(1_048_576)
+            let socket = try await HTTPSocket.connect(port: port)
+            try await socket.sendHead("PUT", files.path(file), files.uploadHeaders(104_857_600))
+            for _ in 1...100 { try await socket.send(piece) }
+            #expect(try await socket.response().status == 201)
+            let uploaded = try Self.memory("VmHWM", of: program.id)
+            try await socket.sendHead("GET", files.path(file), files.credentials)
+            let read = try await socket.response()
+            #expect(read.body.readableBytes == 104_857_600)
+            #expect(read.body.getSlice(at: read.body.readerIndex + 99 * 1_048_576, length: 1_048_576) == piece)
+            await socket.close()
+            let downloaded = try Self.memory("VmHWM", of: program.id)
+            print("memory in KiB: before \(before), after the upload \(uploaded), after the download \(downloaded)")
+            #expect(uploaded - before <= Self.growthMax)
+            #expect(downloaded - before <= Self.growthMax)
+            let large = try await files.request(
+                "PUT", files.path(.random()), files.uploadHeaders(104_857_601), ByteBuffer())
+            #expect(large.message == "file exceeds 100 MB limit")
+            program.send(SIGTERM)
+            #expect(try await program.waitUntilExit() == 0)
+        }
+    }
+
+    /// KiB.
+    private static func memory(_ field: String, of process: Int32) throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix(field + ":") })
+        return try #require(line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) })
+    }
+
+    @Test("OG3: an upload in progress finishes within the budget of a shutdown", arguments: FileSetting.all)
+    func finishes(_ setting: FileSetting) async throws {
+        try await setting.withServer { _ in
+        } _: { server, database in
+            try await server.withRecord { files, _ in
+                let file = FileID.random()
+                let socket = try await HTTPSocket.connect(port: files.port)
+                try await socket.sendHead("PUT", files.path(file), files.uploadHeaders(10))
+                try await socket.send("hello")
+                try await eventually("the upload is under way") { !server.objects.isEmpty }
+                await server.server.shutDown()
+                try await eventually("no new connection is taken") {
+                    (try? await HTTPSocket.connect(port: files.port)) == nil
+                }
+                try await socket.send("world")
+                #expect(try await socket.response().status == 201)
+                await socket.close()
+                #expect(server.objects == [FileServer.object(file, of: files.space)])
+            }
+        }
+    }
+
+    @Test("OG3: an upload that does not finish leaves nothing", arguments: FileSetting.all)
+    func cut(_ setting: FileSetting) async throws {
+        try await setting.withServer {
+            $0.parts.shutdownGrace = .milliseconds(200)
+            $0.parts.closeWait = .milliseconds(100)
+        } _: { server, database in
+            try await server.withRecord { files, _ in
+                let socket = try await HTTPSocket.connect(port: files.port)
+                try await socket.sendHead("PUT", files.path(.random()), files.uploadHeaders(10))
+                try await socket.send("hello")
+                try await eventually("the upload is under way") { !server.objects.isEmpty }
+                await server.server.shutDown()
+                try await eventually("nothing is left") { server.objects.isEmpty }
+                await socket.close()
+                let rows = try await database.execute("SELECT size FROM files")
+                #expect(rows.isEmpty)
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A socket that speaks HTTP/1.1 as badly as a test wants, and reads the answers one by one.
+struct HTTPSocket: Sendable {
+    let channel: any Channel
+    private let collector: Collector
+
+    /// The connection ended before the answer was complete.
+    struct Ended: Error {}
+
+    private final class Collector: ChannelInboundHandler, Sendable {
+        typealias InboundIn = ByteBuffer
+
+        struct State {
+            var received = ByteBuffer()
+            var hasEnded = false
+            var waiter: (condition: @Sendable (ByteBuffer) -> Bool, continuation: CheckedContinuation<Void, Never>)?
+        }
+
+        let state = Mutex(State())
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            var bytes = self.unwrapInboundIn(data)
+            self.change { $0.received.writeBuffer(&bytes) }
+        }
+
+        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+            if case ChannelEvent.inputClosed = event { self.change { $0.hasEnded = true } }
+        }
+
+        func channelInactive(context: ChannelHandlerContext) { self.change { $0.hasEnded = true } }
+
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+        func change(_ body: (inout State) -> Void) {
+            let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
+                body(&state)
+                guard let waiter = state.waiter, state.hasEnded || waiter.condition(state.received) else { return nil }
+                state.waiter = nil
+                return waiter.continuation
+            }
+            waiter?.resume()
+        }
+    }
+
+    static func connect(port: Int) async throws -> HTTPSocket {
+        let collector = Collector()
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelInitializer { $0.pipeline.addHandler(collector) }
+            .connect(host: "127.0.0.1", port: port).get()
+        return HTTPSocket(channel: channel, collector: collector)
+    }
+
+    func send(_ text: String) async throws { try await self.channel.writeAndFlush(ByteBuffer(string: text)) }
+
+    func send(_ bytes: ByteBuffer) async throws { try await self.channel.writeAndFlush(bytes) }
+
+    /// A request head; `headers` in any order.
+    func sendHead(_ method: String, _ path: String, _ headers: [(String, String)]) async throws {
+        let lines = ["\(method) \(path) HTTP/1.1", "Host: x"] + headers.map { "\($0): \($1)" }
+        try await self.send(lines.joined(separator: "\r\n") + "\r\n\r\n")
+    }
+
+    /// The next response, interim ones included.
+    ///
+    /// - Parameter method: Of the request: one to `HEAD` has no body.
+    func response(to method: String = "GET") async throws -> HTTPAnswer {
+        await withCheckedContinuation { continuation in
+            self.collector.change { $0.waiter = ({ HTTPAnswer.isComplete($0, method) }, continuation) }
+        }
+        var answer: HTTPAnswer?
+        self.collector.change { answer = HTTPAnswer(taking: &$0.received, method) }
+        guard let answer else { throw Ended() }
+        return answer
+    }
+
+    /// Waits until the peer has ended its direction.
+    ///
+    /// - Returns: What arrived and was not read.
+    func end() async -> ByteBuffer {
+        await withCheckedContinuation { continuation in
+            self.collector.change { $0.waiter = ({ _ in false }, continuation) }
+        }
+        return self.collector.state.withLock { $0.received }
+    }
+
+    func closeOutput() async throws { try await self.channel.close(mode: .output) }
+
+    func close() async { try? await self.channel.close() }
+}
+
+struct HTTPAnswer: Equatable, Sendable {
+    let status: Int
+    /// Names in lower case.
+    let headers: [String: String]
+    let body: ByteBuffer
+
+    var text: String { String(buffer: self.body) }
+
+    /// What `{"error":"…"}` says.
+    var message: String? {
+        let (start, end) = (#"{"error":""#, #""}"#)
+        guard self.text.hasPrefix(start), self.text.hasSuffix(end) else { return nil }
+        return String(self.text.dropFirst(start.count).dropLast(end.count))
+    }
+
+    private struct Head {
+        var status: Int
+        var headers: [String: String]
+        var bytes: Int
+        var bodyBytes: Int
+
+        init?(_ buffer: ByteBuffer, _ method: String) {
+            let view = buffer.readableBytesView.prefix(65_536)
+            guard let end = view.firstRange(of: Array("\r\n\r\n".utf8)) else { return nil }
+            let lines = String(decoding: view[..<end.lowerBound], as: UTF8.self).split(separator: "\r\n")
+            self.status = lines.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+            self.headers = [:]
+            for line in lines.dropFirst() {
+                let parts = line.split(separator: ":", maxSplits: 1)
+                self.headers[parts[0].lowercased()] = String(parts.count > 1 ? parts[1].dropFirst() : "")
+            }
+            self.bytes = end.upperBound - view.startIndex
+            let hasBody = method != "HEAD" && self.status >= 200 && self.status != 204 && self.status != 304
+            self.bodyBytes = hasBody ? Int(self.headers["content-length"] ?? "0") ?? 0 : 0
+        }
+    }
+
+    static func isComplete(_ buffer: ByteBuffer, _ method: String) -> Bool {
+        guard let head = Head(buffer, method) else { return false }
+        return buffer.readableBytes >= head.bytes + head.bodyBytes
+    }
+
+    fileprivate init?(taking buffer: inout ByteBuffer, _ method: String) {
+        guard Self.isComplete(buffer, method), let head = Head(buffer, method) else { return nil }
+        buffer.moveReaderIndex(forwardBy: head.bytes)
+        guard let body = buffer.readSlice(length: head.bodyBytes) else { return nil }
+        self.status = head.status
+        self.headers = head.headers
+        self.body = body
+    }
+}
