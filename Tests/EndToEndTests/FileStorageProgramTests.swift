@@ -6,7 +6,7 @@ import Testing
 
 /// `less-sync files gc` beside a server and without one, and what a killed server leaves (docs/contract/operations.md §5).
 @Suite("File storage of the program, end to end", .timeLimit(.minutes(2)))
-struct FileProgramTests {
+struct FileStorageProgramTests {
     /// An object that no row knows of, published two hours ago.
     private func makeOrphan(in directory: String) throws -> String {
         let folder = "\(directory)/data/files/spaces/\(SpaceID.random().wireText)/files"
