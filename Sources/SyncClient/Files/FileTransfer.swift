@@ -42,6 +42,15 @@ public struct FileTransfer: Sendable {
     /// Attempts in a row that may fail before a resumable upload is given up.
     static let attemptsMax = 6
 
+    /// For all transfers of the process, and as long as it. A connection that is refused is an answer: what is worth another
+    /// attempt is decided here, with the offset that the server has then.
+    private static let http: HTTPClient = {
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow, decompression: .disabled)
+        configuration.httpVersion = .http1Only
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
     private let server: String
     private let base: String
     private let token: String
@@ -166,7 +175,7 @@ public struct FileTransfer: Sendable {
 
     private func execute(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
         do {
-            return try await HTTPClient.shared.execute(request, timeout: self.timeout)
+            return try await Self.http.execute(request, timeout: self.timeout)
         } catch {
             throw Self.failure(error)
         }
