@@ -113,8 +113,8 @@ let package = Package(
         .target(
             name: "SyncTesting",
             dependencies: [
-                "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", nioCore, deque,
-                crypto, logging,
+                "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", nioCore,
+                nioPosix, deque, crypto, logging,
             ],
             swiftSettings: settings
         ),

@@ -1,62 +1,20 @@
 import NIOCore
-import NIOPosix
-import Synchronization
+import SyncTesting
 
 /// A socket that speaks HTTP/1.1 as badly as a test wants, and reads the answers one by one.
 struct HTTPSocket: Sendable {
-    let channel: any Channel
-    private let collector: Collector
+    private let socket: TestSocket
 
     /// The connection ended before the answer was complete.
     struct Ended: Error {}
 
-    private final class Collector: ChannelInboundHandler, Sendable {
-        typealias InboundIn = ByteBuffer
-
-        struct State {
-            var received = ByteBuffer()
-            var hasEnded = false
-            var waiter: (condition: @Sendable (ByteBuffer) -> Bool, continuation: CheckedContinuation<Void, Never>)?
-        }
-
-        let state = Mutex(State())
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            var bytes = self.unwrapInboundIn(data)
-            self.change { $0.received.writeBuffer(&bytes) }
-        }
-
-        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if case ChannelEvent.inputClosed = event { self.change { $0.hasEnded = true } }
-        }
-
-        func channelInactive(context: ChannelHandlerContext) { self.change { $0.hasEnded = true } }
-
-        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-        func change(_ body: (inout State) -> Void) {
-            let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
-                body(&state)
-                guard let waiter = state.waiter, state.hasEnded || waiter.condition(state.received) else { return nil }
-                state.waiter = nil
-                return waiter.continuation
-            }
-            waiter?.resume()
-        }
-    }
-
     static func connect(port: Int) async throws -> HTTPSocket {
-        let collector = Collector()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelInitializer { $0.pipeline.addHandler(collector) }
-            .connect(host: "127.0.0.1", port: port).get()
-        return HTTPSocket(channel: channel, collector: collector)
+        HTTPSocket(socket: try await TestSocket.connect(port: port))
     }
 
-    func send(_ text: String) async throws { try await self.channel.writeAndFlush(ByteBuffer(string: text)) }
+    func send(_ text: String) async throws { try await self.send(ByteBuffer(string: text)) }
 
-    func send(_ bytes: ByteBuffer) async throws { try await self.channel.writeAndFlush(bytes) }
+    func send(_ bytes: ByteBuffer) async throws { try await self.socket.send(bytes) }
 
     /// A request head; `headers` in any order.
     func sendHead(_ method: String, _ path: String, _ headers: [(String, String)]) async throws {
@@ -68,11 +26,8 @@ struct HTTPSocket: Sendable {
     ///
     /// - Parameter method: Of the request: one to `HEAD` has no body.
     func response(to method: String = "GET") async throws -> HTTPAnswer {
-        await withCheckedContinuation { continuation in
-            self.collector.change { $0.waiter = ({ HTTPAnswer.isComplete($0, method) }, continuation) }
-        }
-        var answer: HTTPAnswer?
-        self.collector.change { answer = HTTPAnswer(taking: &$0.received, method) }
+        await self.socket.wait { HTTPAnswer.isComplete($0, method) }
+        let answer = self.socket.take { HTTPAnswer(taking: &$0, method) }
         guard let answer else { throw Ended() }
         return answer
     }
@@ -80,16 +35,11 @@ struct HTTPSocket: Sendable {
     /// Waits until the peer has ended its direction.
     ///
     /// - Returns: What arrived and was not read.
-    func end() async -> ByteBuffer {
-        await withCheckedContinuation { continuation in
-            self.collector.change { $0.waiter = ({ _ in false }, continuation) }
-        }
-        return self.collector.state.withLock { $0.received }
-    }
+    func end() async -> ByteBuffer { await self.socket.wait() }
 
-    func closeOutput() async throws { try await self.channel.close(mode: .output) }
+    func closeOutput() async throws { try await self.socket.closeOutput() }
 
-    func close() async { try? await self.channel.close() }
+    func close() async { await self.socket.close() }
 }
 
 struct HTTPAnswer: Equatable, Sendable {

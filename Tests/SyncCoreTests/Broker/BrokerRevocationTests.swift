@@ -75,7 +75,6 @@ struct BrokerRevocationTests {
     @Test("C3: a revocation returns after the broadcasts that were under way to its victims")
     func broadcastUnderWay() async throws {
         let parts = Parts()
-        // `offer` does not wait, so only a thread that is held can keep a broadcast under way.
         let (offered, gate) = (Flag(), DispatchSemaphore(value: 0))
         let bob = parts.register(
             ProbeConnection { _ in
@@ -87,15 +86,7 @@ struct BrokerRevocationTests {
         let (broker, frame, space) = (parts.broker, self.frame, self.space)
         let revoked = Flag()
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                // On a thread of its own: it is held.
-                await withCheckedContinuation { done in
-                    DispatchQueue.global().async {
-                        broker.publish(frame, to: space, except: nil)
-                        done.resume()
-                    }
-                }
-            }
+            group.addTask { await onThreadThatMayBeHeld { broker.publish(frame, to: space, except: nil) } }
             try await waitUntil { offered.isRaised }
             group.addTask {
                 _ = await broker.revoke(chain.cids[0], in: space)
@@ -121,17 +112,13 @@ struct BrokerRevocationTests {
         let gate = DispatchSemaphore(value: 0)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                // On a thread of its own: it is held.
-                await withCheckedContinuation { done in
-                    DispatchQueue.global().async {
-                        let attempts = broker.subscribe(bob, to: [request]).map { ($0, hasSucceeded: true) }
-                        broker.settle(bob, attempts) { objections in
-                            #expect(objections == [nil])
-                            answering.raise()
-                            gate.wait()
-                            answered.raise()
-                        }
-                        done.resume()
+                await onThreadThatMayBeHeld {
+                    let attempts = broker.subscribe(bob, to: [request]).map { ($0, hasSucceeded: true) }
+                    broker.settle(bob, attempts) { objections in
+                        #expect(objections == [nil])
+                        answering.raise()
+                        gate.wait()
+                        answered.raise()
                     }
                 }
             }
@@ -233,4 +220,15 @@ private final class Flag: Sendable {
     var isRaised: Bool { self.state.withLock { $0 } }
 
     func raise() { self.state.withLock { $0 = true } }
+}
+
+/// Runs `body` outside of the cooperative pool. What the broker calls back into does not wait, so that only a semaphore, and a
+/// thread that it holds, can keep a call of the broker under way for as long as a test wants.
+private func onThreadThatMayBeHeld(_ body: @escaping @Sendable () -> Void) async {
+    await withCheckedContinuation { done in
+        DispatchQueue.global().async {
+            body()
+            done.resume()
+        }
+    }
 }

@@ -1,83 +1,35 @@
 import NIOCore
-import NIOPosix
-import Synchronization
+import SyncTesting
 
-/// A socket that sends and receives whatever a test wants.
+/// A socket whose answers are read as text.
 struct RawSocket {
-    let channel: any Channel
-    private let collector: Collector
-
-    private final class Collector: ChannelInboundHandler, Sendable {
-        typealias InboundIn = ByteBuffer
-
-        struct State {
-            var received = ByteBuffer()
-            var hasEnded = false
-            var waiter: (condition: @Sendable (ByteBuffer) -> Bool, continuation: CheckedContinuation<Void, Never>)?
-        }
-
-        let state = Mutex(State())
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            let bytes = self.unwrapInboundIn(data)
-            self.change { $0.received.writeImmutableBuffer(bytes) }
-        }
-
-        func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-            if case ChannelEvent.inputClosed = event { self.change { $0.hasEnded = true } }
-        }
-
-        func channelInactive(context: ChannelHandlerContext) { self.change { $0.hasEnded = true } }
-
-        func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-        func change(_ body: (inout State) -> Void) {
-            let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
-                body(&state)
-                guard let waiter = state.waiter, state.hasEnded || waiter.condition(state.received) else { return nil }
-                state.waiter = nil
-                return waiter.continuation
-            }
-            waiter?.resume()
-        }
-    }
+    private let socket: TestSocket
 
     static func connect(port: Int) async throws -> RawSocket {
-        let collector = Collector()
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelInitializer { $0.pipeline.addHandler(collector) }
-            .connect(host: "127.0.0.1", port: port).get()
-        return RawSocket(channel: channel, collector: collector)
+        RawSocket(socket: try await TestSocket.connect(port: port))
     }
 
-    func send(_ text: String) async throws { try await self.channel.writeAndFlush(ByteBuffer(string: text)) }
+    func send(_ text: String) async throws { try await self.socket.send(ByteBuffer(string: text)) }
 
-    func send(_ bytes: [UInt8]) async throws { try await self.channel.writeAndFlush(ByteBuffer(bytes: bytes)) }
+    func send(_ bytes: [UInt8]) async throws { try await self.socket.send(ByteBuffer(bytes: bytes)) }
 
     /// Waits until what arrived satisfies `condition`, or the stream has ended.
     @discardableResult
     func wait(until condition: @escaping @Sendable (ByteBuffer) -> Bool = { _ in false }) async -> ByteBuffer {
-        await withCheckedContinuation { continuation in
-            self.collector.change { $0.waiter = (condition, continuation) }
-        }
-        return self.collector.state.withLock { $0.received }
+        await self.socket.wait(until: condition)
     }
 
     /// The next response, complete by its Content-Length; what follows stays.
     func response() async -> RawResponse {
-        await self.wait { RawResponse(String(buffer: $0)) != nil }
-        var response = RawResponse()
-        self.collector.change { state in
-            let text = String(buffer: state.received)
-            guard let first = RawResponse(text) else { return }
-            response = first
-            state.received.moveReaderIndex(forwardBy: first.bytes)
+        await self.socket.wait { RawResponse(String(buffer: $0)) != nil }
+        return self.socket.take { received in
+            guard let first = RawResponse(String(buffer: received)) else { return RawResponse() }
+            received.moveReaderIndex(forwardBy: first.bytes)
+            return first
         }
-        return response
     }
 
-    func close() async { try? await self.channel.close() }
+    func close() async { await self.socket.close() }
 }
 
 /// A response as text.
