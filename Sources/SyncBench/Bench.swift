@@ -1,6 +1,7 @@
 import NIOCore
 import NIOPosix
 import SyncProtocol
+import SyncTransport
 
 /// A load run against any server that speaks the protocol, over real sockets.
 ///
@@ -20,7 +21,7 @@ package struct Bench: Sendable {
         guard problems.isEmpty, let endpoint = BenchEndpoint(self.options.url) else {
             throw BenchError.invalidOptions(problems)
         }
-        ProcessUsage.raiseFileLimit()
+        OpenFileLimit.raise()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: self.options.threads)
         do {
             var lanes: [BoundLane] = []

@@ -22,14 +22,6 @@ struct ProcessUsage: Hashable, Sendable {
         (Self.read("/proc/loadavg") ?? "").split(separator: " ").prefix(3).compactMap { Double($0) }
     }
 
-    /// Raises the limit of open files to what the system allows.
-    static func raiseFileLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
-
     private static func read(_ path: String) -> String? {
         FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
     }

@@ -117,6 +117,20 @@ struct ProgramTests {
         }
     }
 
+    @Test("The limit of open files that a shell gave is raised to what the system allows")
+    func openFiles() async throws {
+        try await withTemporaryDirectory { directory in
+            let program = try Program(
+                ["serve", "--trusted-issuers", "http://127.0.0.1:1"], environment: Self.logSettings,
+                directory: directory, openFiles: 256)
+            _ = try await program.port()
+            let limits = try String(contentsOfFile: "/proc/\(program.id)/limits", encoding: .utf8)
+            let line = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max open files") })
+            let numbers = line.split(separator: " ").compactMap { Int($0) }
+            #expect(numbers.count == 2 && numbers.first == numbers.last && numbers != [256, 256])
+        }
+    }
+
     @Test("dev gives tokens to whoever asks, and serves them")
     func dev() async throws {
         try await withTemporaryDirectory { directory in

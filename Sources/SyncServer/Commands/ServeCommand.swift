@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import SyncTransport
 
 /// `less-sync serve` and `less-sync dev`: from arguments and environment to an exit code (docs/contract/operations.md §1).
 package struct ServeCommand: Sendable {
@@ -73,6 +74,13 @@ package struct ServeCommand: Sendable {
     private func serve(_ configuration: ServerConfiguration, dataDirectory: String) async -> Int32 {
         let logger = ServerLog.logger(level: configuration.logLevel, format: configuration.logFormat)
         var parts = Server.Parts(configuration)
+        if let limit = OpenFileLimit.raise() {
+            logger.info("open files", metadata: ["limit": "\(limit)"])
+            if limit < UInt64(parts.http.tcpConnectionsMax) {
+                logger.warning(
+                    "fewer open files are allowed than MAX_CONNECTIONS needs", metadata: ["limit": "\(limit)"])
+            }
+        }
         var onListening: @Sendable (ListenAddress) async -> Void = { _ in }
         do {
             if self.profile == .dev {

@@ -29,7 +29,10 @@ final class Program: Sendable {
     /// - Parameters:
     ///   - environment: the whole environment.
     ///   - directory: the working directory.
-    init(_ arguments: [String], environment: [String: String] = [:], directory: String = "/tmp") throws {
+    ///   - openFiles: the soft limit of open files; `nil`: that of the tests.
+    init(
+        _ arguments: [String], environment: [String: String] = [:], directory: String = "/tmp", openFiles: Int? = nil
+    ) throws {
         let base = FileManager.default.temporaryDirectory.path + "/less-sync-program-" + UUID().uuidString
         self.outputPath = base + ".out"
         self.errorPath = base + ".err"
@@ -56,8 +59,10 @@ final class Program: Sendable {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
 
         var id: pid_t = 0
-        // The shell is there for the working directory alone: the program takes its place, and its process id.
-        let command = ["/bin/sh", "-c", #"cd "$1" && shift && exec "$@""#, "sh", directory, Self.path] + arguments
+        // The shell is there for the working directory and the limit alone: the program takes its place, and its process id.
+        let limit = openFiles.map { "ulimit -Sn \($0) && " } ?? ""
+        let script = limit + #"cd "$1" && shift && exec "$@""#
+        let command = ["/bin/sh", "-c", script, "sh", directory, Self.path] + arguments
         let code = Self.withCStrings(command) { command in
             Self.withCStrings(environment.map { "\($0)=\($1)" }) { environment in
                 posix_spawn(&id, "/bin/sh", &actions, &attributes, command, environment)
