@@ -32,6 +32,16 @@ package final class ObjectStoreServer: Sendable {
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }()
 
+    /// Whether tests run on S3: when there is a program, or when `LESS_SYNC_TEST_REQUIRE_S3=1` lets them fail without one. If
+    /// they do not, a line of output says so.
+    package static let isWanted: Bool = {
+        if ObjectStoreServer.program != nil || ProcessInfo.processInfo.environment["LESS_SYNC_TEST_REQUIRE_S3"] == "1" {
+            return true
+        }
+        print("warning: tests do NOT run on S3: Scripts/install-packages --tests installs a server")
+        return false
+    }()
+
     /// The server that all tests of this process share. It starts with the first caller.
     package static func sharedServer() async throws -> ObjectStoreServer { try await Self.shared.value }
 

@@ -9,16 +9,15 @@ import Testing
 /// The file calls of the client against a real server.
 @Suite("Files with the client", .timeLimit(.minutes(5)))
 struct FileClientTests {
-    private static let setting = FileSetting(backend: .sqlite, store: .local)
-
     private static func source(_ bytes: ByteBuffer) -> FileTransfer.Source {
         { offset, count in bytes.getSlice(at: Int(offset), length: count) ?? ByteBuffer() }
     }
 
     private func withTransfer(
-        cuts: Int = 0, after bytes: Int = 0, _ body: (FileTransfer, FileClient) async throws -> Void
+        _ setting: FileSetting, cuts: Int = 0, after bytes: Int = 0,
+        _ body: (FileTransfer, FileClient) async throws -> Void
     ) async throws {
-        try await Self.setting.withServer(fileBytesMax: 20_971_520) { server in
+        try await setting.withServer(fileBytesMax: 20_971_520) { server in
             try await server.withRecord { files, _ in
                 try await CuttingProxy.with(target: files.port, cuts: cuts, after: bytes) { port in
                     let transfer = FileTransfer(
@@ -46,9 +45,9 @@ struct FileClientTests {
         return (metadata, all)
     }
 
-    @Test("upload, metadata, download and a range", arguments: [0, 1, 3_000_000])
-    func roundTrip(size: Int) async throws {
-        try await self.withTransfer { transfer, _ in
+    @Test("HL29: upload, metadata, download and a range", arguments: FileSetting.all, [0, 1, 6_000_000])
+    func roundTrip(_ setting: FileSetting, size: Int) async throws {
+        try await self.withTransfer(setting) { transfer, _ in
             let bytes = ByteBuffer.pattern(size)
             let upload = Self.upload(bytes)
             #expect(try await transfer.upload(upload, from: Self.source(bytes)))
@@ -66,9 +65,9 @@ struct FileClientTests {
         }
     }
 
-    @Test("a resumable upload survives connections that are cut", arguments: [0, 5])
-    func cut(cuts: Int) async throws {
-        try await self.withTransfer(cuts: cuts, after: 1_500_000) { transfer, files in
+    @Test("a resumable upload survives connections that are cut", arguments: FileSetting.all, [0, 5])
+    func cut(_ setting: FileSetting, cuts: Int) async throws {
+        try await self.withTransfer(setting, cuts: cuts, after: 1_500_000) { transfer, files in
             let bytes = ByteBuffer.pattern(10_000_000)
             let upload = Self.upload(bytes)
             let asked = Mutex<Int64>(0)
@@ -83,9 +82,10 @@ struct FileClientTests {
         }
     }
 
-    @Test("refusals are told as they are, and a server that is not there after six attempts")
-    func refusals() async throws {
-        try await self.withTransfer { transfer, files in
+    @Test(
+        "refusals are told as they are, and a server that is not there after six attempts", arguments: FileSetting.all)
+    func refusals(_ setting: FileSetting) async throws {
+        try await self.withTransfer(setting) { transfer, files in
             let bytes = ByteBuffer(string: "x")
             var upload = Self.upload(bytes)
             upload.record = .fixture(9)

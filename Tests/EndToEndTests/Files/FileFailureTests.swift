@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import NIOCore
 import SyncAuth
 import SyncProtocol
@@ -23,7 +24,7 @@ struct FileFailureTests {
                     let failed = try await files.put(file, ByteBuffer(string: "lost"))
                     #expect(failed.status == 500)
                     #expect(failed.message == "internal error")
-                    #expect(server.objects.isEmpty)
+                    #expect(try await server.objects.isEmpty)
                 }
                 #expect(try await files.get(file).status == 404)
                 #expect(try await files.put(file, ByteBuffer(string: "kept")).status == 201)
@@ -37,34 +38,40 @@ struct FileFailureTests {
         try await setting.withServer { server in
             try await server.withRecord { files, _ in
                 let file = FileID.random()
-                try await files.put(file, ByteBuffer(string: "x"))
-                let path = server.directory + "/" + FileServer.object(file, of: files.space)
-                let other = FileID.random()
-                let orphan = server.directory + "/" + FileServer.object(other, of: files.space)
-                try FileManager.default.copyItem(atPath: path, toPath: orphan)
-                #expect(try await files.get(other).status == 404)
-                #expect(try await files.put(other, ByteBuffer(string: "whole")).status == 201)
-                #expect(try await files.get(other).text == "whole")
+                try await server.plant(ByteBuffer(string: "x"), as: file, of: files.space)
+                #expect(try await server.objects == [FileServer.object(file, of: files.space)])
+                #expect(try await files.get(file).status == 404)
+                #expect(try await files.put(file, ByteBuffer(string: "whole")).status == 201)
+                #expect(try await files.get(file).text == "whole")
             }
         }
     }
 
     @Test("HL23: a client that goes away in mid-body leaves nothing; the retry is 201", arguments: FileSetting.all)
     func disconnect(_ setting: FileSetting) async throws {
-        try await setting.withServer { server in
+        try await setting.withServer(fileBytesMax: 8_388_608) { server in
             try await server.withRecord { files, _ in
                 let file = FileID.random()
-                for expected in [1_000, 600_000] {
+                let bytes = ByteBuffer.pattern(7_000_000)
+                // The last is more than one part of a bucket.
+                for count in [1_000, 600_000, 6_000_000] {
                     let socket = try await HTTPSocket.connect(port: files.port)
-                    try await socket.sendHead("PUT", files.path(file), files.uploadHeaders(1_000_000))
-                    try await socket.send(.pattern(expected))
-                    try await eventually("the upload is under way") { !server.objects.isEmpty }
+                    try await socket.sendHead("PUT", files.path(file), files.uploadHeaders(7_000_000))
+                    try await socket.send(#require(bytes.getSlice(at: 0, length: count)))
+                    try await eventually("the upload is under way") {
+                        guard count == 6_000_000 else { return server.inTheMaking == 1 }
+                        return try await !server.objects.isEmpty
+                    }
                     await socket.close()
-                    try await eventually("nothing is left") { server.objects.isEmpty }
+                    try await eventually("nothing is left") {
+                        guard server.inTheMaking == 0 else { return false }
+                        return try await server.objects.isEmpty
+                    }
                     #expect(try await files.get(file).status == 404)
                 }
-                #expect(try await files.put(file, .pattern(1_000_000)).status == 201)
-                #expect(try await files.get(file).body == .pattern(1_000_000))
+                #expect(try await files.put(file, bytes).status == 201)
+                #expect(try await files.get(file).body == bytes)
+                #expect(try await server.objects == [FileServer.object(file, of: files.space)])
             }
         }
     }
@@ -75,8 +82,7 @@ struct FileFailureTests {
             try await server.withRecord { files, _ in
                 let file = FileID.random()
                 try await files.put(file, ByteBuffer(string: "hello"))
-                let path = server.directory + "/" + FileServer.object(file, of: files.space)
-                try Data("hell".utf8).write(to: URL(fileURLWithPath: path))
+                try await server.plant(ByteBuffer(string: "hell"), as: file, of: files.space)
                 for range in ["bytes=0-", "bytes=0-1"] {
                     let answer = try await files.get(file, ("Range", range))
                     #expect(answer.status == 500)
@@ -86,9 +92,11 @@ struct FileFailureTests {
         }
     }
 
-    @Test("a store that fails is 500 at once, and in mid-body the connection ends early")
-    func failingStore() async throws {
-        let setting = FileSetting(backend: .sqlite, store: .local)
+    @Test(
+        "a store that fails is 500 at once, and in mid-body the connection ends early", arguments: TestBackend.available
+    )
+    func failingStore(on backend: TestBackend) async throws {
+        let setting = FileSetting(backend: backend, store: .local)
         let store = FailingBlobStore()
         try await setting.withServer {
             $0.parts.files = OpenedFileStorage(
@@ -116,6 +124,36 @@ struct FileFailureTests {
                 #expect(String(buffer: partial).hasPrefix("HTTP/1.1 200 OK\r\n"))
                 #expect(!HTTPAnswer.isComplete(partial, "GET"))
                 await socket.close()
+            }
+        }
+    }
+
+    private static let mistakes: [(@Sendable (inout S3Variables) -> Void, String)] = [
+        ({ $0.endpoint = "http://127.0.0.1:1" }, "PUT: "),
+        ({ $0.bucket = "missing" }, "PUT was answered with 404 NoSuchBucket"),
+        ({ $0.secretKey = SyncServer.Secret("wrong") }, "PUT was answered with 403 SignatureDoesNotMatch"),
+    ]
+
+    @Test(
+        "BL7: a bucket that cannot be used is 500 at the first request, named in the log, and no file",
+        .enabled(if: TestFileStore.available.contains(.s3)), arguments: TestBackend.available)
+    func misconfigured(on backend: TestBackend) async throws {
+        for (change, problem) in Self.mistakes {
+            let log = LogRecorder()
+            try await FileSetting(backend: backend, store: .s3).withServer {
+                change(&$0.configuration.s3)
+                $0.logger = log.logger(.error)
+            } _: { server, database in
+                try await server.withRecord { files, _ in
+                    let file = FileID.random()
+                    let stored = try await files.put(file, ByteBuffer(string: "x"))
+                    #expect(stored.status == 500)
+                    #expect(stored.message == "internal error")
+                    #expect(try await files.get(file).status == 404)
+                    #expect(try await database.execute("SELECT size FROM files").isEmpty)
+                    #expect(try await server.objects.isEmpty)
+                    #expect(log.lines.contains { $0.contains(problem) }, "\(log.lines)")
+                }
             }
         }
     }

@@ -84,13 +84,15 @@ struct FileRangeTests {
         }
     }
 
-    @Test("ranges of an empty file", arguments: [("bytes=0-", 416), ("bytes=-1", 200), ("bytes=-0", 416)])
-    func empty(_ header: String, _ status: Int) async throws {
-        try await FileSetting(backend: .sqlite, store: .local).withServer { server in
+    @Test("ranges of an empty file", arguments: FileSetting.all)
+    func empty(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
             try await server.withRecord { files, _ in
                 let file = FileID.random()
                 try await files.put(file, ByteBuffer())
-                #expect(try await files.get(file, ("Range", header)).status == status)
+                for (header, status) in [("bytes=0-", 416), ("bytes=-1", 200), ("bytes=-0", 416)] {
+                    #expect(try await files.get(file, ("Range", header)).status == status, "\(header)")
+                }
             }
         }
     }

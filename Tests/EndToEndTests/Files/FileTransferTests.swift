@@ -158,7 +158,7 @@ struct FileTransferTests {
                 #expect(answers.map(\.1).sorted() == [201] + Array(repeating: 204, count: 9))
                 let winner = try #require(answers.first { $0.1 == 201 }?.0)
                 #expect(try await files.get(file).body == .pattern(200_000, seed: winner))
-                #expect(server.objects == [FileServer.object(file, of: files.space)])
+                #expect(try await server.objects == [FileServer.object(file, of: files.space)])
                 guard case .file(let first) = try await Self.event(device) else {
                     Issue.record("no file")
                     return
@@ -201,7 +201,7 @@ struct FileTransferTests {
                 #expect(removed == .accepted(cursor: 3))
                 #expect(try await files.get(file).status == 404)
                 #expect(try await files.head(file).status == 404)
-                try await eventually("the object is gone") { server.objects.isEmpty }
+                try await eventually("the object is gone") { try await server.objects.isEmpty }
                 #expect(try await files.put(file, ByteBuffer(string: "new"), record: .fixture(2)).status == 201)
                 #expect(try await files.get(file).text == "new")
             }

@@ -9,8 +9,6 @@ import Testing
 /// docs/files.md, "Resumable uploads".
 @Suite("Resumable uploads", .timeLimit(.minutes(5)))
 struct ResumableUploadTests {
-    private static let setting = FileSetting(backend: .sqlite, store: .local)
-
     @Test("an upload in pieces becomes a file, told once", arguments: FileSetting.all)
     func pieces(_ setting: FileSetting) async throws {
         try await setting.withServer { server in
@@ -49,7 +47,7 @@ struct ResumableUploadTests {
                 let read = try await files.get(file)
                 #expect(read.body == bytes)
                 #expect(read.headers["x-wrapped-dek"] == ByteBuffer.wrappedDEK(epoch: 1).base64)
-                #expect(server.objects == [FileServer.object(file, of: files.space)])
+                #expect(try await server.objects == [FileServer.object(file, of: files.space)])
                 let event = try await within(.seconds(20), "an event") { await device.nextEvent() }
                 #expect(
                     event
@@ -110,15 +108,9 @@ struct ResumableUploadTests {
         let bytes = ByteBuffer.pattern(900_000)
         let user = Principal.fileUser()
         try await TestDatabaseURL.with(setting.backend) { database in
-            try await withTemporaryDirectory { directory in
+            try await setting.store.with(fileBytesMax: 1_048_576) { location in
                 var upload = ""
-                var offset = 0
-                let configure: (inout ServerConfiguration) -> Void = {
-                    $0.fileStorage = .local
-                    $0.fileStoragePath = directory + "/files"
-                }
-                try await InProcessServer(database, change: configure).run { running in
-                    let server = FileServer(server: running, directory: directory)
+                try await location.withServer(on: database) { server in
                     try await server.withRecord(user) { files, _ in
                         upload = try #require(try await files.createUpload(file, length: 900_000).headers["location"])
                         let socket = try await HTTPSocket.connect(port: files.port)
@@ -131,23 +123,22 @@ struct ResumableUploadTests {
                         #expect(looked.headers["upload-offset"] == "500000")
                     }
                 }
-                try await InProcessServer(database, change: configure).run { running in
-                    let server = FileServer(server: running, directory: directory)
+                try await location.withServer(on: database) { server in
                     let files = try server.client(user)
                     let looked = try await files.request("HEAD", upload, files.credentials)
-                    offset = try #require(looked.headers["upload-offset"].flatMap { Int($0) })
-                    #expect(offset == 500_000)
-                    let done = try await files.append(upload, bytes, offset..<900_000, completes: true)
+                    #expect(looked.headers["upload-offset"] == "500000")
+                    let done = try await files.append(upload, bytes, 500_000..<900_000, completes: true)
                     #expect(done.status == 201)
                     #expect(try await files.get(file).body == bytes)
+                    #expect(try await server.objects == [FileServer.object(file, of: files.space)])
                 }
             }
         }
     }
 
-    @Test("whoever asks for the offset ends the request that is still waiting")
-    func superseded() async throws {
-        try await Self.setting.withServer { server in
+    @Test("whoever asks for the offset ends the request that is still waiting", arguments: FileSetting.all)
+    func superseded(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
             try await server.withRecord { files, _ in
                 let file = FileID.random()
                 let bytes = ByteBuffer.pattern(900_000)
@@ -172,9 +163,9 @@ struct ResumableUploadTests {
         }
     }
 
-    @Test("what is wrong with a request is said, and changes nothing")
-    func refusals() async throws {
-        try await Self.setting.withServer { server in
+    @Test("what is wrong with a request is said, and changes nothing", arguments: FileSetting.all)
+    func refusals(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
             try await server.withRecord { files, _ in
                 let bytes = ByteBuffer.pattern(1_000)
                 let upload = try #require(
@@ -234,9 +225,10 @@ struct ResumableUploadTests {
         }
     }
 
-    @Test("an upload needs a length, a record and room, and belongs to its user and its file")
-    func ownership() async throws {
-        try await Self.setting.withServer { server in
+    @Test(
+        "an upload needs a length, a record and room, and belongs to its user and its file", arguments: FileSetting.all)
+    func ownership(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
             try await server.withRecord { files, _ in
                 let file = FileID.random()
                 let unknown = try await files.createUpload(file, length: nil)
@@ -274,9 +266,9 @@ struct ResumableUploadTests {
         }
     }
 
-    @Test("OPTIONS tells what an upload may be")
-    func discovery() async throws {
-        try await Self.setting.withServer { server in
+    @Test("OPTIONS tells what an upload may be", arguments: FileSetting.all)
+    func discovery(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
             let files = try server.client(.fileUser())
             let uploads = try await files.request("OPTIONS", files.path(.random()) + "/uploads", [])
             #expect(uploads.status == 204)
@@ -289,9 +281,9 @@ struct ResumableUploadTests {
         }
     }
 
-    @Test("every request of an upload is authorized like the upload itself")
-    func revoked() async throws {
-        try await Self.setting.withServer { server in
+    @Test("every request of an upload is authorized like the upload itself", arguments: FileSetting.all)
+    func revoked(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
             let space = SpaceID.random()
             let (alice, bob) = (Principal.fileUser("alice"), Principal.fileUser("bob"))
             let own = TestDelegation.chain(["alice", "alice"], .admin, over: space)
@@ -310,9 +302,9 @@ struct ResumableUploadTests {
         }
     }
 
-    @Test("a file that cannot be recorded now can be completed later")
-    func completedLater() async throws {
-        try await Self.setting.withServer { _ in
+    @Test("a file that cannot be recorded now can be completed later", arguments: FileSetting.all)
+    func completedLater(_ setting: FileSetting) async throws {
+        try await setting.withServer { _ in
         } _: { server, database in
             try await server.withRecord { files, _ in
                 let file = FileID.random()

@@ -1,10 +1,7 @@
 import Foundation
 import NIOCore
 import SyncAuth
-import SyncClient
 import SyncProtocol
-import SyncServer
-import SyncStorage
 import SyncTesting
 
 /// File requests of one user, each on a connection of its own.
@@ -79,86 +76,5 @@ extension Principal {
         var user = Principal.fixture(name, scopes: scopes)
         user.did = TestDelegation.did(name)
         return user
-    }
-}
-
-/// A server with files, as a test sees it.
-struct FileServer: Sendable {
-    let server: InProcessServer.Running
-    /// Where a local store keeps them.
-    let directory: String
-
-    func client(_ user: Principal, in space: SpaceID? = nil, ucan: String? = nil) throws -> FileClient {
-        guard let space = space ?? user.personalSpace else { throw ConditionNotMet(what: "a space of the user") }
-        return FileClient(port: self.server.port, token: self.server.tokens.issue(user), space: space, ucan: ucan)
-    }
-
-    /// A user with record 1 in their personal space, and their file requests.
-    func withRecord(
-        _ user: Principal = .fileUser(), _ body: (FileClient, SyncClient) async throws -> Void
-    ) async throws {
-        let client = try self.client(user)
-        try await self.server.withClient(user) { device in
-            let pushed = try await device.push(PushParams(space: client.space.wireText, changes: [.fixture(1)]))
-            guard case .accepted = pushed else { throw ConditionNotMet(what: "a record") }
-            try await body(client, device)
-        }
-    }
-
-    /// Paths of all files of the store, relative and sorted; those in the making included.
-    var objects: [String] {
-        let names = FileManager.default.enumerator(atPath: self.directory)?.compactMap { $0 as? String } ?? []
-        return names.filter { name in
-            var isDirectory: ObjCBool = false
-            let exists = FileManager.default.fileExists(
-                atPath: "\(self.directory)/\(name)", isDirectory: &isDirectory)
-            return exists && !isDirectory.boolValue
-        }.sorted()
-    }
-
-    static func object(_ file: FileID, of space: SpaceID) -> String {
-        "spaces/\(space.wireText)/files/\(file.wireText)"
-    }
-}
-
-/// Where files are kept in a test.
-enum TestFileStore: String, CaseIterable, Sendable {
-    case local
-
-    static let available = TestFileStore.allCases
-}
-
-/// A database and a file store.
-struct FileSetting: Sendable, CustomStringConvertible {
-    let backend: TestBackend
-    let store: TestFileStore
-
-    static let all = TestBackend.available.flatMap { backend in
-        TestFileStore.available.map { FileSetting(backend: backend, store: $0) }
-    }
-
-    var description: String { "\(self.backend.rawValue), \(self.store.rawValue)" }
-
-    func withServer(
-        fileBytesMax: Int = 1_048_576, _ change: (inout InProcessServer) -> Void = { _ in },
-        _ body: (FileServer, TestDatabaseURL) async throws -> Void
-    ) async throws {
-        try await TestDatabaseURL.with(self.backend) { database in
-            try await withTemporaryDirectory { directory in
-                var server = try InProcessServer(database) { configuration in
-                    configuration.fileBytesMax = fileBytesMax
-                    configuration.fileStorage = .local
-                    configuration.fileStoragePath = directory + "/files"
-                }
-                change(&server)
-                try await server.run { running in
-                    try await body(FileServer(server: running, directory: directory + "/files"), database)
-                }
-            }
-        }
-    }
-
-    func withServer(fileBytesMax: Int = 1_048_576, _ body: (FileServer) async throws -> Void) async throws {
-        try await self.withServer(fileBytesMax: fileBytesMax) { server, _ in try await body(server) }
     }
 }

@@ -15,14 +15,7 @@ enum TestBlobStore: String, CaseIterable, CustomTestStringConvertible {
 
     var testDescription: String { self.rawValue }
 
-    /// Every kind, unless this machine has no S3 server to start: then a line of output says so. With
-    /// `LESS_SYNC_TEST_REQUIRE_S3=1` the tests run, and fail, all the same.
-    static let available: [TestBlobStore] = TestBlobStore.allCases.filter { kind in
-        if kind == .local || ObjectStoreServer.program != nil { return true }
-        if ProcessInfo.processInfo.environment["LESS_SYNC_TEST_REQUIRE_S3"] == "1" { return true }
-        print("warning: tests of blob stores do NOT run on S3: Scripts/install-packages --tests installs a server")
-        return false
-    }
+    static let available = TestBlobStore.allCases.filter { $0 == .local || ObjectStoreServer.isWanted }
 
     /// Bytes of one object in tests.
     static let fileBytesMax: Int64 = 12 * 1_024 * 1_024
