@@ -136,7 +136,7 @@ final class FanoutPublisher: PacedWorker {
                 // What follows would be refused too, and out of order.
                 return self.space.fail()
             }
-            self.log.answered(stamp.number, at: now)
+            self.log.answered(stamp.number, at: self.lane.arrival())
             self.lane.recorder.record(
                 .push, intended: stamp.intended, end: now, records: self.options.batch,
                 bytes: self.options.batch * self.options.recordBytes)
@@ -176,9 +176,10 @@ final class FanoutSubscriber {
         self.last[stamp.publisher] = stamp.number
         self.lane.recorder.record(
             .delivery, intended: stamp.intended, end: now, records: 1, bytes: message.readableBytes)
-        let answered = self.logs[Int(stamp.publisher)].answer(to: stamp.number) ?? now
+        let arrival = self.lane.arrival()
+        let answered = self.logs[Int(stamp.publisher)].answer(to: stamp.number) ?? arrival
         self.lane.recorder.record(
-            .afterAnswer, latency: now - min(answered, now), intended: stamp.intended, end: now)
+            .afterAnswer, latency: arrival - min(answered, arrival), intended: stamp.intended, end: now)
         return true
     }
 }

@@ -9,6 +9,7 @@ final class Lane {
     private var finishedWorkers = 0
     private var finished: EventLoopPromise<Void>?
     private var ticker: Scheduled<Void>?
+    private var turnArrival: UInt64?
 
     init(_ eventLoop: any EventLoop) { self.eventLoop = eventLoop }
 
@@ -26,6 +27,16 @@ final class Lane {
             for client in self.clients.values { client.tick(now) }
             self.scheduleTick()
         }
+    }
+
+    /// When what this turn of the event loop reads had arrived at the latest. All sockets of a turn were readable when it
+    /// began; that the last of them waits for the others to be read is the load's own doing. On the event loop.
+    func arrival() -> UInt64 {
+        if let turnArrival = self.turnArrival { return turnArrival }
+        let now = BenchClock.now()
+        self.turnArrival = now
+        self.eventLoop.assumeIsolated().execute { self.turnArrival = nil }
+        return now
     }
 
     /// Starts `workers`; the promise is kept when all have finished.

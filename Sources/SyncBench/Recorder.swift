@@ -4,9 +4,10 @@ package enum BenchMetric: String, Sendable, Hashable, CaseIterable {
     case push
     /// A whole pull, likewise.
     case pull
-    /// A notification, from the intended send time of its push to its arrival at one subscriber.
+    /// A notification, from the intended send time of its push until it has been handled at one subscriber.
     case delivery
-    /// A notification, from the answer to its push to its arrival at one subscriber; 0 when it came first.
+    /// A notification, from the arrival of the answer to its push to its own at one subscriber's socket; 0 when it came
+    /// first. How long the load takes to handle the arrivals of the others does not count.
     case afterAnswer = "after_answer"
     /// From the beginning of a connection to the first answer on it.
     case connect
