@@ -57,8 +57,15 @@ extension WebSocketHandler {
     private func add(_ item: OutboundQueue.Item, behind copied: inout ByteBuffer, _ context: ChannelHandlerContext) {
         let isServer = self.configuration.role == .server
         if isServer, case .notification(let broadcast) = item, let frame = broadcast.frame {
-            self.hand(&copied, to: context)
-            context.write(self.wrapOutboundOut(frame), promise: nil)
+            if frame.readableBytes > WebSocketConfiguration.copiedPayloadBytesMax {
+                self.hand(&copied, to: context)
+                context.write(self.wrapOutboundOut(frame), promise: nil)
+            } else if copied.readableBytes == 0 {
+                // Shared with the other subscribers until something is added behind it.
+                copied = frame
+            } else {
+                copied.writeImmutableBuffer(frame)
+            }
             return
         }
         if isServer, case .run(let run) = item {
