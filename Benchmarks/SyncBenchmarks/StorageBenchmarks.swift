@@ -16,6 +16,7 @@ func registerStorageBenchmarks() {
         registerPushHot(backend)
         registerPushBatch(backend)
         registerPullHot(backend)
+        registerPullFileHeavy(backend)
     }
 }
 
@@ -54,6 +55,31 @@ private func registerPullHot(_ backend: TestBackend) {
     }
 }
 
+/// A pull of 600 records, 600 deletions and 2,400 files; what is left of 1,200 records with 5,000 files.
+private func registerPullFileHeavy(_ backend: TestBackend) {
+    let fixture: @Sendable () async throws -> Database = {
+        let database = try await Database.open(backend)
+        let first = try await database.push(try database.newRecords(600, bytes: 10, dek: .wrappedDEK()))
+        try await database.push(try database.newRecords(600, bytes: 10, dek: .wrappedDEK()))
+        for number in 0..<5_000 { try await database.recordFile(number, of: number % 1_200) }
+        try await database.push(try database.deletions(0..<600, at: first.cursor))
+        return database
+    }
+    Benchmark.with("\(backend)_pull_hot_file_heavy", fixture: fixture) { benchmark, database in
+        try await benchmark.sample {
+            let (records, files) = try await database.storage.withPull(of: database.space, since: 0) { snapshot in
+                var (records, files) = (0, 0)
+                while let page = try await snapshot.nextPage() {
+                    for case .file(let file) in page where !file.deleted { files += 1 }
+                    for case .record(let record) in page where !record.deleted { records += 1 }
+                }
+                return (records, files)
+            }
+            if (records, files) != (600, 2_400) { benchmark.error("pulled \(records) records, \(files) files") }
+        }
+    }
+}
+
 /// A new, empty database and one space in it.
 struct Database: BenchmarkFixture {
     let storage: any Storage
@@ -84,9 +110,26 @@ struct Database: BenchmarkFixture {
         return try ChangeSet(validating: changes, limits: PushLimits())
     }
 
-    func push(_ changes: ChangeSet) async throws {
+    func deletions(_ numbers: Range<Int>, at cursor: Int64) throws -> ChangeSet {
+        let changes = numbers.map { number in
+            PushParams.Change(id: RecordID.fixtureText(number), blob: nil, expectedCursor: cursor, dek: nil)
+        }
+        return try ChangeSet(validating: changes, limits: PushLimits())
+    }
+
+    @discardableResult
+    func push(_ changes: ChangeSet) async throws -> PushReceipt {
         let outcome = try await self.storage.push(Push(space: self.space, changes: changes))
-        guard outcome.receipt != nil else { throw BenchmarkFailure("a push of new records conflicts") }
+        guard let receipt = outcome.receipt else { throw BenchmarkFailure("a push conflicts") }
+        return receipt
+    }
+
+    /// Records a file of 1,024 to 1,279 bytes, which no store has.
+    func recordFile(_ number: Int, of record: Int) async throws {
+        let file = NewFile(
+            space: self.space, id: .random(), recordID: .fixture(record), size: Int64(1_024 + number % 256),
+            wrappedDEK: .wrappedDEK())
+        _ = try await self.storage.recordFile(file)
     }
 }
 
