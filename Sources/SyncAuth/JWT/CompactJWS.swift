@@ -11,7 +11,8 @@ package struct CompactJWS: Sendable {
     /// `r ‖ s` of 64 bytes, or `nil` when the third segment is anything else.
     package let signature: P256.Signing.ECDSASignature?
 
-    private let signedText: ArraySlice<UInt8>
+    /// What the signature is over.
+    let signedText: ArraySlice<UInt8>
 
     /// The header that clients write on delegations, `{"alg":"ES256","typ":"JWT"}`: most need no parser.
     private static let plainHeader = Array("eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9".utf8)

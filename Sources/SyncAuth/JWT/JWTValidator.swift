@@ -7,6 +7,7 @@ package struct JWTValidator: TokenValidator {
     private let keySources: [[UInt8]: any KeySource]
     private let audiences: [String]
     private let now: @Sendable () -> UInt64
+    private let verified = VerifiedSignatures()
 
     /// - Parameters:
     ///   - keySources: by issuer, which is normalized here.
@@ -50,7 +51,8 @@ package struct JWTValidator: TokenValidator {
             throw .untrustedIssuer
         }
         // Ahead of the key, because looking for that may cost a fetch. Both are `.invalid`.
-        guard jws.signature != nil, let key = await keySource.key(keyID), jws.isSigned(by: key) else { throw .invalid }
+        guard jws.signature != nil, let key = await keySource.key(keyID), self.verified.isSigned(jws, by: key)
+        else { throw .invalid }
         let claims = try TokenClaims(members, issuer: issuer)
         if let expiresAt = claims.expiresAt, self.now() > expiresAt { throw .expired }
         guard self.audiences.isEmpty || self.accepts(claims.audience ?? []) else { throw .invalid }
