@@ -101,11 +101,28 @@ package struct BlobContent: Sendable {
     package let length: Int64
     /// In order, none of them empty. Ends early with an error only.
     package let body: any AsyncSequence<ByteBuffer, BlobError> & Sendable
+    /// The same bytes, in a store that has them in files of this machine. The first piece is in memory already.
+    package let file: (any BlobFile)?
 
-    package init(length: Int64, body: any AsyncSequence<ByteBuffer, BlobError> & Sendable) {
+    /// Bytes that are brought to memory at once.
+    package static let pieceBytes: Int64 = 1_048_576
+
+    package init(
+        length: Int64, body: any AsyncSequence<ByteBuffer, BlobError> & Sendable, file: (any BlobFile)? = nil
+    ) {
         self.length = length
         self.body = body
+        self.file = file
     }
+}
+
+/// An object in an open file: a socket can take its bytes from there, without a copy.
+package protocol BlobFile: Sendable {
+    /// Waits until bytes of the object are in memory, so that sending them keeps nobody waiting for the disk.
+    func prefetch(_ range: Range<Int64>) async throws(BlobError)
+
+    /// Bytes of the object. The caller closes the handle.
+    func region(_ range: Range<Int64>) throws(BlobError) -> FileRegion
 }
 
 /// One object of a listing.

@@ -12,15 +12,24 @@ package struct TestSocket: Sendable {
 
         struct State {
             var received = ByteBuffer()
+            /// Bytes that are counted and not kept.
+            var dropped = 0
+            var isDropping = false
             var hasEnded = false
-            var waiter: (condition: @Sendable (ByteBuffer) -> Bool, continuation: CheckedContinuation<Void, Never>)?
+            var waiter: (condition: @Sendable (State) -> Bool, continuation: CheckedContinuation<Void, Never>)?
         }
 
         let state = Mutex(State())
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = self.unwrapInboundIn(data)
-            self.change { $0.received.writeImmutableBuffer(bytes) }
+            self.change { state in
+                guard !state.isDropping else {
+                    state.dropped += bytes.readableBytes
+                    return
+                }
+                state.received.writeImmutableBuffer(bytes)
+            }
         }
 
         func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -34,7 +43,7 @@ package struct TestSocket: Sendable {
         func change(_ body: (inout State) -> Void) {
             let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
                 body(&state)
-                guard let waiter = state.waiter, state.hasEnded || waiter.condition(state.received) else { return nil }
+                guard let waiter = state.waiter, state.hasEnded || waiter.condition(state) else { return nil }
                 state.waiter = nil
                 return waiter.continuation
             }
@@ -62,9 +71,22 @@ package struct TestSocket: Sendable {
         until condition: @escaping @Sendable (ByteBuffer) -> Bool = { _ in false }
     ) async -> ByteBuffer {
         await withCheckedContinuation { continuation in
-            self.collector.change { $0.waiter = (condition, continuation) }
+            self.collector.change { $0.waiter = ({ condition($0.received) }, continuation) }
         }
         return self.collector.state.withLock { $0.received }
+    }
+
+    /// Drops everything that arrives from now on; returns when it is `count` bytes, or the peer has ended its direction.
+    ///
+    /// - Returns: The number of bytes.
+    package func drop(_ count: Int) async -> Int {
+        await withCheckedContinuation { continuation in
+            self.collector.change { state in
+                state.isDropping = true
+                state.waiter = ({ $0.dropped >= count }, continuation)
+            }
+        }
+        return self.collector.state.withLock { $0.dropped }
     }
 
     /// Reads from what arrived; what `body` does not read stays.

@@ -12,23 +12,11 @@ struct FileBody: AsyncSequence {
     static let chunkBytes = 128 * 1_024
 
     private let file: OpenFile
-    /// Has been read.
-    private let first: ByteBuffer?
-    /// Still to be read.
     private let range: Range<Int64>
 
     init(_ file: OpenFile, range: Range<Int64>) {
         self.file = file
-        self.first = nil
         self.range = range
-    }
-
-    /// Reads the first chunk at once. Waits for the disk.
-    init(readingStartOf file: OpenFile, range: Range<Int64>) throws(BlobError) {
-        let count = Self.count(range)
-        self.file = file
-        self.first = range.isEmpty ? nil : try file.read(count, at: range.lowerBound)
-        self.range = (range.lowerBound + Int64(count))..<range.upperBound
     }
 
     private static func count(_ range: Range<Int64>) -> Int {
@@ -37,17 +25,12 @@ struct FileBody: AsyncSequence {
 
     struct AsyncIterator: AsyncIteratorProtocol {
         fileprivate let file: OpenFile
-        fileprivate var first: ByteBuffer?
         fileprivate var pending: PendingRead?
         fileprivate var range: Range<Int64>
 
         mutating func next() async throws(BlobError) -> ByteBuffer? { try await self.next(isolation: nil) }
 
         mutating func next(isolation: isolated (any Actor)?) async throws(BlobError) -> ByteBuffer? {
-            if let first = self.first.take() {
-                self.readAhead()
-                return first
-            }
             if self.pending == nil { self.readAhead() }
             guard let pending = self.pending.take() else { return nil }
             let bytes = try await pending.value()
@@ -64,7 +47,7 @@ struct FileBody: AsyncSequence {
     }
 
     func makeAsyncIterator() -> AsyncIterator {
-        AsyncIterator(file: self.file, first: self.first, range: self.range)
+        AsyncIterator(file: self.file, range: self.range)
     }
 }
 

@@ -1,4 +1,5 @@
 package import FoundationEssentials
+import NIOCore
 import SyncProtocol
 package import SyncStorage
 
@@ -81,7 +82,9 @@ package struct LocalBlobStore: BlobStore {
             let length = try file.attributes().length
             let range = range ?? 0..<length
             guard range.lowerBound >= 0, range.upperBound <= length else { throw .outOfRange }
-            return BlobContent(length: length, body: try FileBody(readingStartOf: file, range: range))
+            let first = range.prefix(Int(BlobContent.pieceBytes))
+            try file.prefetch(first)
+            return BlobContent(length: length, body: FileBody(file, range: range), file: LocalBlobFile(file: file))
         }
     }
 
@@ -118,6 +121,18 @@ package struct LocalBlobStore: BlobStore {
         defer { for path in [path, name] { _ = try? FileNames.remove(path) } }
         guard try FileNames.link(path, as: name) else { throw .failed(detail: "link: name taken") }
     }
+}
+
+/// An object that is being read.
+private struct LocalBlobFile: BlobFile {
+    let file: OpenFile
+
+    func prefetch(_ range: Range<Int64>) async throws(BlobError) {
+        let file = self.file
+        try await FileThreads.shared.run { () throws(BlobError) in try file.prefetch(range) }
+    }
+
+    func region(_ range: Range<Int64>) throws(BlobError) -> FileRegion { try self.file.region(range) }
 }
 
 /// Where an object is or will be.

@@ -17,13 +17,12 @@ struct FileGate: Sendable {
     let authorizer: SpaceAuthorizer
     let spaces: SpaceService
 
+    /// Whoever finds no file has to see to the first contact.
     func authorizeRead(_ request: Request, _ context: SyncRequestContext) async throws -> FileAccess<ReadGrant> {
         let (principal, space, file) = try self.identify(context)
         do throws(AuthorizationError) {
             let grant = try await self.authorizer.authorizeRead(principal, of: space, ucan: Self.ucan(of: request))
-            return try await self.enter(FileAccess(grant: grant, file: file)) { () throws(StorageError) in
-                try await self.spaces.firstContact(grant)
-            }
+            return FileAccess(grant: grant, file: file)
         } catch {
             throw Self.failure(error, missing: "file not found", context)
         }
@@ -33,19 +32,11 @@ struct FileGate: Sendable {
         let (principal, space, file) = try self.identify(context)
         do throws(AuthorizationError) {
             let grant = try await self.authorizer.authorizeWrite(principal, to: space, ucan: Self.ucan(of: request))
-            return try await self.enter(FileAccess(grant: grant, file: file)) { () throws(StorageError) in
-                try await self.spaces.firstContact(grant)
-            }
+            do { try await self.spaces.firstContact(grant) } catch { throw .undecided(error) }
+            return FileAccess(grant: grant, file: file)
         } catch {
             throw Self.failure(error, missing: "space not found", context)
         }
-    }
-
-    private func enter<Grant>(
-        _ access: FileAccess<Grant>, _ firstContact: () async throws(StorageError) -> Void
-    ) async throws(AuthorizationError) -> FileAccess<Grant> {
-        do { try await firstContact() } catch { throw .undecided(error) }
-        return access
     }
 
     private func identify(

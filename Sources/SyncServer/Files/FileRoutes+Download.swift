@@ -40,6 +40,8 @@ extension FileRoutes {
             let row = try await self.spaces.file(access.file, in: access.grant)
             return RequestedFile(key: FileKey(space: access.grant.space, file: access.file), row: row)
         } catch .fileNotFound {
+            // A file is proof that its space is there.
+            try await self.spaces.firstContact(access.grant)
             throw HTTPFailure.fileNotFound
         }
     }
@@ -66,12 +68,11 @@ extension FileRoutes {
         let count = range.upperBound - range.lowerBound
         let body = ResponseBody(contentLength: Int(count)) { writer in
             do {
-                var sent: Int64 = 0
-                for try await bytes in content.body {
-                    sent += Int64(bytes.readableBytes)
-                    try await writer.write(bytes)
+                if let file = content.file {
+                    try await Self.send(file, range, context)
+                } else {
+                    try await Self.send(content.body, count, context)
                 }
-                guard sent == count else { throw BlobError.incomplete }
             } catch let error as BlobError {
                 // The head is gone; that the body ends early is all that can still be said.
                 context.logger.error("file download failed", metadata: ["error": "\(error)"])
@@ -80,6 +81,35 @@ extension FileRoutes {
             try await writer.finish(nil)
         }
         return Response(status: status, headers: file.headers, body: body)
+    }
+
+    /// While one piece is being sent the next is brought to memory.
+    private static func send(
+        _ file: any BlobFile, _ range: Range<Int64>, _ context: SyncRequestContext
+    ) async throws {
+        var onItsWay: EventLoopFuture<Void>?
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: Int(BlobContent.pieceBytes)) {
+            let piece = start..<min(start + BlobContent.pieceBytes, range.upperBound)
+            if let previous = onItsWay {
+                try await file.prefetch(piece)
+                try await context.wait(for: previous)
+            }
+            onItsWay = context.send(.fileRegion(try file.region(piece)))
+        }
+    }
+
+    /// While one piece is being sent the next is read.
+    private static func send(
+        _ body: any AsyncSequence<ByteBuffer, BlobError>, _ count: Int64, _ context: SyncRequestContext
+    ) async throws {
+        var onItsWay: EventLoopFuture<Void>?
+        var sent: Int64 = 0
+        for try await bytes in body {
+            sent += Int64(bytes.readableBytes)
+            if let previous = onItsWay { try await context.wait(for: previous) }
+            onItsWay = context.send(.byteBuffer(bytes))
+        }
+        guard sent == count else { throw BlobError.incomplete }
     }
 }
 

@@ -85,14 +85,22 @@ struct RouteTable: Sendable {
         self.entry(path)?.streaming.contains { $0.rawValue == method } ?? false
     }
 
+    /// Asked several times for each request, so it makes nothing on the heap.
     private func entry(_ path: some StringProtocol) -> Entry? {
-        let segments = path.split(separator: "/", omittingEmptySubsequences: false)
-        return self.entries.first { entry in
-            entry.segments.count == segments.count
-                && zip(entry.segments, segments).allSatisfy { pattern, segment in
-                    pattern.first == "{" ? !segment.isEmpty : pattern == segment
-                }
+        self.entries.first { Self.matches($0.segments, path.utf8) }
+    }
+
+    private static func matches(_ pattern: [Substring], _ path: some Collection<UInt8>) -> Bool {
+        var rest = path[...]
+        for (number, segment) in pattern.enumerated() {
+            let end = rest.firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
+            // The last segment of one has to be the last of the other.
+            guard (end == rest.endIndex) == (number == pattern.count - 1) else { return false }
+            let matches = segment.first == "{" ? end > rest.startIndex : rest[..<end].elementsEqual(segment.utf8)
+            guard matches else { return false }
+            if end < rest.endIndex { rest = rest[rest.index(after: end)...] }
         }
+        return true
     }
 
     private static func segments(_ path: String) -> [Substring] {

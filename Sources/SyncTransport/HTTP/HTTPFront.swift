@@ -59,6 +59,14 @@ package struct HTTPContinueEvent: Sendable {
     package init() {}
 }
 
+/// Triggered on the channel by an application that has written the head of its response: bytes of the body, of a file too. The
+/// promise completes when the socket has taken them.
+package struct HTTPBodyEvent: Sendable {
+    let bytes: IOData
+
+    package init(_ bytes: IOData) { self.bytes = bytes }
+}
+
 /// What a connection turns out to be. All members are called on the event loop.
 package struct HTTPFrontEvents<Ticket: Sendable> {
     /// The first request for the application has come: add the handlers that speak for it.

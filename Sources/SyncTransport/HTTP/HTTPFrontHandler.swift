@@ -259,6 +259,11 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
     }
 
     func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        if let body = event as? HTTPBodyEvent {
+            self.write(
+                context: context, data: NIOAny(HTTPServerResponsePart.body(body.bytes)), promise: promise)
+            return context.flush()
+        }
         guard event is HTTPContinueEvent else {
             return context.triggerUserOutboundEvent(event, promise: promise)
         }

@@ -74,7 +74,8 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         let isWritable = context.channel.isWritable
-        self.change { $0.writabilityChanged(isWritable, at: $1) }
+        let waiting = Self.waitingBytes(context)
+        self.change { $0.writabilityChanged(isWritable, waiting: waiting, at: $1) }
         context.fireChannelWritabilityChanged()
     }
 
@@ -118,6 +119,11 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.read()
     }
 
+    /// Bytes that the socket has not taken yet.
+    private static func waitingBytes(_ context: ChannelHandlerContext) -> Int {
+        (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
     private func change(_ body: (inout HTTPStageMachine, NIODeadline) -> Void) {
         guard let context = self.context else { return }
         body(&self.machine, context.eventLoop.now)
@@ -132,8 +138,8 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.timerDeadline = deadline
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.timer = nil
-            guard let context = self.context, let deadline = self.machine.deadline else { return }
-            if deadline <= context.eventLoop.now {
+            guard let context = self.context else { return }
+            if self.machine.isOver(waiting: Self.waitingBytes(context), at: context.eventLoop.now) {
                 context.close(promise: nil)
             } else {
                 self.rearm()

@@ -33,6 +33,8 @@ struct HTTPStageMachine {
     private(set) var stage = Stage.head
     private(set) var deadline: NIODeadline?
     private(set) var isResponseComplete = false
+    /// What the socket had not taken when it was looked at last.
+    private var waitingBytes = 0
 
     init(timeouts: HTTPTimeouts, now: NIODeadline) {
         self.timeouts = timeouts
@@ -68,9 +70,22 @@ struct HTTPStageMachine {
     }
 
     /// The socket takes no more of a response, or takes it again.
-    mutating func writabilityChanged(_ isWritable: Bool, at now: NIODeadline) {
+    ///
+    /// - Parameter waiting: Bytes that it has not taken yet.
+    mutating func writabilityChanged(_ isWritable: Bool, waiting: Int, at now: NIODeadline) {
         guard self.stage == .responding else { return }
+        self.waitingBytes = waiting
         self.deadline = isWritable ? nil : now + self.timeouts.progress
+    }
+
+    /// Whether the connection has been where it is for too long. A client that has taken anything since this was asked last may
+    /// go on taking.
+    mutating func isOver(waiting: Int, at now: NIODeadline) -> Bool {
+        guard let deadline = self.deadline, deadline <= now else { return false }
+        guard self.stage == .responding, waiting < self.waitingBytes else { return true }
+        self.waitingBytes = waiting
+        self.deadline = now + self.timeouts.progress
+        return false
     }
 
     mutating func linger(at now: NIODeadline) {

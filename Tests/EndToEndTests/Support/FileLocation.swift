@@ -108,6 +108,19 @@ struct TestFileLocation: Sendable {
         }
     }
 
+    /// Bytes of resumable uploads that have been written down.
+    var unfinishedBytes: Int {
+        get throws {
+            let directory = self.configuration.fileStoragePath + "/uploads"
+            let names = try FileManager.default.contentsOfDirectory(atPath: directory)
+            // Beside each lie its offset and its ticket.
+            return names.filter { !$0.contains(".") }.reduce(0) { sum, name in
+                let attributes = try? FileManager.default.attributesOfItem(atPath: "\(directory)/\(name)")
+                return sum + (attributes?[.size] as? Int ?? 0)
+            }
+        }
+    }
+
     private func bucketObjects() async throws -> [String] {
         guard let bucket = self.bucket else { return [] }
         func keys(_ element: String, _ query: (String, String)) async throws -> [String] {

@@ -37,6 +37,9 @@ struct HTTPSocket: Sendable {
     /// - Returns: What arrived and was not read.
     func end() async -> ByteBuffer { await self.socket.wait() }
 
+    /// Drops at least so many bytes of what arrives from now on.
+    func drop(_ count: Int) async -> Int { await self.socket.drop(count) }
+
     func closeOutput() async throws { try await self.socket.closeOutput() }
 
     func close() async { await self.socket.close() }

@@ -134,13 +134,40 @@ struct LocalBlobStoreTests {
             let key = FileKey.random()
             try await store.put(key, patternedBytes(600_000))
             let content = try await store.open(key, range: nil)
+            let opened = try #require(content.file)
             let file = try #require(FileHandle(forUpdatingAtPath: "\(root)/\(key.path)"))
+            try await opened.prefetch(0..<600_000)
             try file.truncate(atOffset: 300_000)
+            try await opened.prefetch(0..<300_000)
+            await #expect(throws: BlobError.failed(detail: "file is shorter than it was")) {
+                try await opened.prefetch(200_000..<300_001)
+            }
             var count = 0
             await #expect(throws: BlobError.failed(detail: "file is shorter than it was")) {
                 for try await bytes in content.body { count += bytes.readableBytes }
             }
             #expect(count == 2 * FileBody.chunkBytes)
+        }
+    }
+
+    @Test("a region has handle and bytes of its own, which outlive the object")
+    func region() async throws {
+        try await self.withStore { store, _ in
+            let key = FileKey.random()
+            try await store.put(key, patternedBytes(600_000))
+            let region: FileRegion
+            do {
+                let content = try await store.open(key, range: 100..<600_000)
+                #expect(content.length == 600_000)
+                region = try #require(content.file).region(100..<500_000)
+            }
+            try await store.delete(key)
+            #expect(region.readerIndex == 100)
+            #expect(region.endIndex == 500_000)
+            var byte: UInt8 = 0
+            try region.fileHandle.withUnsafeFileDescriptor { #expect(pread($0, &byte, 1, 499_999) == 1) }
+            #expect(byte == patternedBytes(600_000).getInteger(at: 499_999))
+            try region.fileHandle.close()
         }
     }
 

@@ -49,14 +49,42 @@ struct HTTPStageMachineTests {
     @Test("a response that is not taken has 60 s")
     func stalledResponse() {
         var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
-        machine.writabilityChanged(false, at: at(0))
+        machine.writabilityChanged(false, waiting: 9, at: at(0))
         #expect(machine.deadline == at(10))
         machine.headCompleted(at: at(1))
         machine.requestCompleted(at: at(1))
-        machine.writabilityChanged(false, at: at(2))
+        machine.writabilityChanged(false, waiting: 9, at: at(2))
         #expect(machine.deadline == at(62))
-        machine.writabilityChanged(true, at: at(30))
+        machine.writabilityChanged(true, waiting: 0, at: at(30))
         #expect(machine.deadline == nil)
+        let isOver = machine.isOver(waiting: 0, at: at(1_000))
+        #expect(!isOver)
+    }
+
+    @Test("a response may be taken slowly, a byte in 60 s")
+    func slowResponse() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        machine.headCompleted(at: at(0))
+        machine.requestCompleted(at: at(0))
+        machine.writabilityChanged(false, waiting: 1_000_000, at: at(0))
+        let early = machine.isOver(waiting: 1_000_000, at: at(59))
+        let slow = machine.isOver(waiting: 999_999, at: at(60))
+        #expect(!early && !slow && machine.deadline == at(120))
+        let slower = machine.isOver(waiting: 999_998, at: at(121))
+        let stalled = machine.isOver(waiting: 999_998, at: at(181))
+        #expect(!slower && stalled)
+    }
+
+    @Test("what waits for the socket gives no time to anything but a response")
+    func slowHeadWithOutput() {
+        var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+        machine.headCompleted(at: at(0))
+        machine.requestCompleted(at: at(0))
+        machine.writabilityChanged(false, waiting: 1_000, at: at(0))
+        machine.responseCompleted(at: at(1))
+        let early = machine.isOver(waiting: 10, at: at(75))
+        let late = machine.isOver(waiting: 9, at: at(76))
+        #expect(!early && late)
     }
 
     @Test("lingering is bounded once and for all")
