@@ -16,8 +16,8 @@ from .processes import Failed
 from .rows import PEERS, Row
 
 KIB, MIB = 1 << 10, 1 << 20
-SIZES = [("64 KiB", 64 * KIB), ("1 MiB", MIB), ("100 MiB", 100 * MIB)]
-CONNECTIONS = 4
+# With the connections that transfer files of a size at once.
+SIZES = [("64 KiB", 64 * KIB, 16), ("1 MiB", MIB, 16), ("100 MiB", 100 * MIB, 4)]
 # What is read stays; what is written goes after each run.
 READ, WRITTEN = "11111111", "22222222"
 
@@ -35,7 +35,7 @@ class Client:
         processes.run(["cc", "-O2", "-pthread", "-o", self.program, source], 120)
         self._number = 0
 
-    def transfer(self, server, method, prefix, size, connections=CONNECTIONS, seconds=1e9, count=0, first=None):
+    def transfer(self, server, method, prefix, size, connections, seconds=1e9, count=0, first=None):
         """MB/s, and the share of one processor that the client used."""
         if first is None:
             first, self._number = self._number, self._number + 10_000_000
@@ -154,7 +154,7 @@ class Disk:
 
     def __init__(self, directory):
         self.directory = directory
-        self.piece = memoryview(os.urandom(min(MIB, SIZES[-1][1])))
+        self.piece = memoryview(os.urandom(MIB))
         directory.mkdir()
         self.number = 0
 
@@ -171,7 +171,7 @@ class Disk:
         os.fsync(descriptor)
         os.close(descriptor)
 
-    def rate(self, size, seconds):
+    def rate(self, size, writers, seconds):
         started, done = time.monotonic(), 0
 
         def work(worker):
@@ -182,8 +182,8 @@ class Disk:
             return count
 
         self.number += 1
-        with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-            done = sum(pool.map(work, range(CONNECTIONS)))
+        with concurrent.futures.ThreadPoolExecutor(writers) as pool:
+            done = sum(pool.map(work, range(writers)))
         rate = done * size / (time.monotonic() - started) / 1e6
         for path in self.directory.iterdir():
             path.unlink()
@@ -197,36 +197,36 @@ class Transfers:
         self.client, self.server, self.nginx, self.disk, self.seconds = client, server, nginx, disk, seconds
         self.details = {}
 
-    def _measure(self, name, server, method, size):
+    def _measure(self, name, server, method, size, connections):
         if method == "GET":
             # One file, from the page cache of the machine: the disk is the same for both.
-            rate, share = self._get(server, size)
+            rate, share = self._get(server, size, connections)
         else:
-            rate, share = self.client.transfer(server, "PUT", WRITTEN, size, seconds=self.seconds)
+            rate, share = self.client.transfer(server, "PUT", WRITTEN, size, connections, seconds=self.seconds)
             server.clean()
         self.details.setdefault(f"client CPU % ({name})", []).append(share)
         return rate
 
-    def _get(self, server, size):
+    def _get(self, server, size, connections):
         # The name of a file is its size, so that every request is for the same one.
         path, server.path = server.path, server.path + _name(READ).replace("{}", f"{size:012x}") + "?"
         try:
-            return self.client.transfer(server, "GET", "", size, seconds=self.seconds)
+            return self.client.transfer(server, "GET", "", size, connections, seconds=self.seconds)
         finally:
             server.path = path
 
     def prepare(self):
         for server in (self.server, self.nginx):
-            for _, size in SIZES:
-                self.client.transfer(server, "PUT", READ, size, connections=1, count=1, first=size)
+            for _, size, _ in SIZES:
+                self.client.transfer(server, "PUT", READ, size, 1, count=1, first=size)
 
-    def row(self, method, text, size):
+    def row(self, method, text, size, connections):
         contenders = {
-            "less-sync": lambda: self._measure("less-sync", self.server, method, size),
-            "nginx": lambda: self._measure("nginx", self.nginx, method, size),
+            "less-sync": lambda: self._measure("less-sync", self.server, method, size, connections),
+            "nginx": lambda: self._measure("nginx", self.nginx, method, size, connections),
         }
         if method == "PUT":
-            contenders["write and sync"] = lambda: self.disk.rate(size, self.seconds)
+            contenders["write and sync"] = lambda: self.disk.rate(size, connections, self.seconds)
         target = 0.6 if method == "GET" and size >= MIB else None
         return Row(
             f"{method} {text}", f"{method} {text}", "MB/s", target, contenders,
@@ -239,7 +239,7 @@ def memory(client, binary, directory):
     with less_sync(binary, directory) as server:
         # What every file needs once is there after these.
         for method in ("PUT", "GET"):
-            client.transfer(server, method, READ, 3 * MIB, connections=1, count=1, first=1)
+            client.transfer(server, method, READ, 3 * MIB, 1, count=1, first=1)
         for what, method, connections, prefix in (
             ("one upload", "PUT", 1, WRITTEN), ("one download", "GET", 1, WRITTEN),
             ("ten uploads at once", "PUT", 10, READ), ("ten downloads at once", "GET", 10, READ),
@@ -247,6 +247,6 @@ def memory(client, binary, directory):
             server.forget_peak()
             before = server.memory("VmRSS")
             client.transfer(
-                server, method, prefix, 100 * MIB, connections=connections, count=connections, first=100)
+                server, method, prefix, 100 * MIB, connections, count=connections, first=100)
             results.append((what, before, server.memory("VmHWM")))
     return results
