@@ -180,7 +180,7 @@ extension PostgresMigrator {
     private func apply(_ migration: Migration) async throws(StorageError) {
         try await self.step(migration, migration.up + [Self.insertVersion(migration)])
         self.logger.info(
-            "Applied a migration", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
+            "migration applied", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
     }
 
     private func undo(_ migration: Migration) async throws(StorageError) {
@@ -194,7 +194,7 @@ extension PostgresMigrator {
         }
         try await self.step(migration, statements)
         self.logger.info(
-            "Undid a migration", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
+            "migration undone", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
     }
 
     private func step(_ migration: Migration, _ statements: [String]) async throws(StorageError) {

@@ -39,9 +39,9 @@ package final class SQLiteStorage: Storage {
                         detail: "the database is at version \(version), not \(Schema.version); run less-sync migrate")
                 }
                 try SQLiteMigrator.migrate(db, now: configuration.now())
-                logger.info(
-                    "Brought the SQLite schema up to date",
-                    metadata: ["from": "\(version)", "version": "\(Schema.version)"])
+                for step in Schema.names where step.version > version {
+                    logger.info("migration applied", metadata: ["version": "\(step.version)", "name": "\(step.name)"])
+                }
             }
             let readers = try (0..<max(1, configuration.readers)).map { number in
                 try DatabaseQueue.reader(at: file.path, number: number, configuration)

@@ -17,6 +17,11 @@ import Testing
 struct ProgramTests {
     private static let logSettings = ["LOG_FORMAT": "json", "LISTEN_ADDR": "127.0.0.1:0"]
 
+    /// Lines of the log, which is JSON, with this message.
+    private static func lines(_ message: String, of program: Program) -> [Substring] {
+        program.standardOutput.split(separator: "\n").filter { $0.contains(#""message":"\#(message)""#) }
+    }
+
     // MARK: Wrong settings
 
     @Test("OC20: wrong values are reported all at once, and the exit code is 1")
@@ -102,6 +107,9 @@ struct ProgramTests {
                 directory: directory)
             let port = try await program.port()
             #expect(FileManager.default.fileExists(atPath: directory + "/data/less-sync.db"))
+            let applied = Self.lines("migration applied", of: program)
+            #expect(applied.count == 14)
+            #expect(applied.last?.contains(#""name":"file_deletions","version":"14""#) == true)
 
             let url = "http://127.0.0.1:\(port)/health"
             for address in [url, "http://127.0.0.1:\(port)", "http://127.0.0.1:\(port)/"] {
@@ -114,6 +122,30 @@ struct ProgramTests {
             #expect(try await program.waitUntilExit() == 0)
             let checkAfter = try Program(["healthcheck", "--url", url])
             #expect(try await checkAfter.waitUntilExit() == 1)
+        }
+    }
+
+    @Test(
+        "OS7: two servers that start together on an empty PostgreSQL database are both healthy",
+        .enabled(if: TestBackend.available.contains(.postgres), "the PostgreSQL programs are not installed"))
+    func twoServers() async throws {
+        try await TestDatabaseURL.with(.postgres) { database in
+            let servers = try (0..<2).map { _ in
+                try Program(
+                    ["serve", "--trusted-issuers", "http://127.0.0.1:1", "--database-url", database.url],
+                    environment: Self.logSettings)
+            }
+            for server in servers {
+                let check = try Program(["healthcheck", "--url", "http://127.0.0.1:\(try await server.port())"])
+                #expect(try await check.waitUntilExit() == 0)
+            }
+            // Each version was applied by one of them.
+            let applied = servers.flatMap { Self.lines("migration applied", of: $0) }
+            let versions = try await database.execute("SELECT count(*) FROM less_sync_migrations")
+            #expect(versions == [[.integer(Int64(applied.count))]])
+            #expect(!applied.isEmpty)
+            for server in servers { server.send(SIGTERM) }
+            for server in servers { #expect(try await server.waitUntilExit() == 0) }
         }
     }
 
