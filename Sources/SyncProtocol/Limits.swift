@@ -4,6 +4,10 @@ public enum Limits {
     /// message: the SDK drops larger ones unread (docs/contract/wire.md §6, §8).
     public static let messageBytesMax = 4_194_304
 
+    /// Bytes of the first message of a connection, the one with the token; more closes with 1009. As much as an HTTP header
+    /// field may have, so that a token which is accepted there is accepted here (docs/contract/wire.md §8).
+    public static let firstMessageBytesMax = 98_304
+
     /// Frames waiting in one connection's outbound queue (docs/contract/wire.md §12).
     public static let outboundFramesMax = 64
 

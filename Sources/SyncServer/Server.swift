@@ -6,6 +6,7 @@ package import SyncAuth
 package import SyncCore
 import SyncProtocol
 package import SyncStorage
+import SyncTransport
 
 /// A whole server: everything between `DATABASE_URL` and the listening socket, put together in the order of
 /// docs/contract/operations.md §3.
@@ -31,6 +32,7 @@ package struct Server: Sendable {
 
         package init(_ configuration: ServerConfiguration) {
             self.http = HTTPServerConfiguration(address: configuration.listenAddress)
+            self.http.webSocket.firstMessageBytesMax = Limits.firstMessageBytesMax
             self.http.connectionsMax = configuration.connectionsMax
             self.http.unauthenticatedConnectionsMax = configuration.unauthenticatedConnectionsMax
             self.engine.connectionsPerMailboxMax =

@@ -124,6 +124,20 @@ struct WireTests {
         }
     }
 
+    @Test("W-45: a first message of 98,304 bytes is looked at, one byte more ends the connection with 1009")
+    func firstMessageTooLarge() async throws {
+        try await TestBackend.sqlite.withServer { server in
+            for (bytes, frame) in [
+                (Limits.firstMessageBytesMax, CloseFrame(code: 4000, reason: "invalid auth frame")),
+                (Limits.firstMessageBytesMax + 1, CloseFrame(code: 1009, reason: "message too big")),
+            ] {
+                let client = try await server.wire()
+                client.send(ByteBuffer(repeating: 0xF6, count: bytes))
+                #expect(await client.closeFrame() == frame)
+            }
+        }
+    }
+
     /// A push of two records whose message has so many bytes.
     private static func push(of bytes: Int, to user: Principal) throws -> ByteBuffer {
         let space = try #require(user.personalSpace).wireText

@@ -27,8 +27,20 @@ struct Inbox {
     private(set) var end: ConnectionEnd?
     private var receiver: CheckedContinuation<Inbound, Never>?
 
+    private enum Hold {
+        case none
+        case fromFirst
+        /// The session has the first message, and has not asked for more.
+        case holding
+    }
+
+    private var hold: Hold
+
+    /// - Parameter holdsAfterFirst: makes no room for a second message before the session, which has the first, asks for it.
+    init(holdsAfterFirst: Bool = false) { self.hold = holdsAfterFirst ? .fromFirst : .none }
+
     /// Whether the next message may be decoded.
-    var hasRoom: Bool { self.message == nil && self.end == nil }
+    var hasRoom: Bool { self.message == nil && self.end == nil && self.hold != .holding }
 
     /// Whether the session asks for the next message, having dealt with the one before.
     var isAwaited: Bool { self.receiver != nil }
@@ -37,12 +49,20 @@ struct Inbox {
     mutating func take() -> Inbound? {
         if let message = self.message {
             self.message = nil
+            self.handedOver()
             return .message(message)
         }
         return self.end.map { .ended($0) }
     }
 
-    mutating func wait(_ receiver: CheckedContinuation<Inbound, Never>) { self.receiver = receiver }
+    mutating func wait(_ receiver: CheckedContinuation<Inbound, Never>) {
+        if self.hold == .holding { self.hold = .none }
+        self.receiver = receiver
+    }
+
+    private mutating func handedOver() {
+        if self.hold == .fromFirst { self.hold = .holding }
+    }
 
     mutating func takeReceiver() -> CheckedContinuation<Inbound, Never>? {
         defer { self.receiver = nil }
@@ -52,7 +72,10 @@ struct Inbox {
     /// - Returns: the receiver to resume with the message; without one it waits here.
     mutating func deliver(_ message: InboundMessage) -> CheckedContinuation<Inbound, Never>? {
         guard self.end == nil else { return nil }
-        if let receiver = self.takeReceiver() { return receiver }
+        if let receiver = self.takeReceiver() {
+            self.handedOver()
+            return receiver
+        }
         self.message = message
         return nil
     }

@@ -13,6 +13,9 @@ package struct WebSocketConfiguration: Sendable {
     package var role: Role
     /// Limit of one inbound frame and of one inbound message.
     package var messageBytesMax = Limits.messageBytesMax
+    /// Limit of the first message, by which the session finds out who the peer is; nothing behind it is read before the
+    /// session asks for more. `nil`: it is a message like any other.
+    package var firstMessageBytesMax: Int?
     /// Hands text payloads over through `receiveAny()`; otherwise they are dropped once checked.
     package var keepsText = false
     /// Interval of the keepalive message `F6`, counted from the start of the connection; `nil` sends none.

@@ -10,7 +10,7 @@ package final class WebSocketConnection: FrameConnection {
 
     fileprivate struct State {
         var outbound = OutboundQueue()
-        var inbox = Inbox()
+        var inbox: Inbox
         /// A task that calls `WebSocketHandler.wake()` is on its way to the event loop.
         var isWakeScheduled = false
         /// The handler has stopped decoding and wants to hear when the session takes or asks for a message.
@@ -32,10 +32,13 @@ package final class WebSocketConnection: FrameConnection {
     private let handler: NIOLoopBoundBox<WebSocketHandler?>
 
     // Guarded by itself.
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// Call on `eventLoop`; `WebSocketHandler` attaches itself when it is added to the pipeline.
-    init(subprotocol: String, wakeUps: WakeUps) {
+    ///
+    /// - Parameter holdsAfterFirst: see `WebSocketConfiguration.firstMessageBytesMax`.
+    init(subprotocol: String, wakeUps: WakeUps, holdsAfterFirst: Bool) {
+        self.state = Mutex(State(inbox: Inbox(holdsAfterFirst: holdsAfterFirst)))
         self.subprotocol = subprotocol
         self.wakeUps = wakeUps
         self.handler = NIOLoopBoundBox(nil, eventLoop: wakeUps.eventLoop)

@@ -48,11 +48,12 @@ package final class WebSocketHandler: ChannelInboundHandler {
     package init(configuration: WebSocketConfiguration, subprotocol: String = "", wakeUps: WakeUps) {
         let eventLoop = wakeUps.eventLoop
         self.configuration = configuration
-        self.connection = WebSocketConnection(subprotocol: subprotocol, wakeUps: wakeUps)
+        self.connection = WebSocketConnection(
+            subprotocol: subprotocol, wakeUps: wakeUps, holdsAfterFirst: configuration.firstMessageBytesMax != nil)
         self.handshake = CloseHandshake(role: configuration.role)
         self.decoder = WebSocketDecoder(
             expectsMask: configuration.role == .server, keepsText: configuration.keepsText,
-            messageBytesMax: configuration.messageBytesMax)
+            messageBytesMax: configuration.firstMessageBytesMax ?? configuration.messageBytesMax)
         self.lastInput = eventLoop.now
         self.lastProgress = eventLoop.now
     }
@@ -173,10 +174,8 @@ package final class WebSocketHandler: ChannelInboundHandler {
 
     private func handle(_ event: WebSocketDecoder.Event) {
         switch event {
-        case .binary(let payload):
-            if self.handshake.output == .open { self.connection.deliver(.binary(payload)) }
-        case .text(let payload):
-            if self.handshake.output == .open { self.connection.deliver(.text(payload)) }
+        case .binary(let payload): self.deliver(.binary(payload))
+        case .text(let payload): self.deliver(.text(payload))
         case .ping(let payload):
             if self.pongs.count == WebSocketConfiguration.pongsMax { self.pongs.removeFirst() }
             self.pongs.append(payload)
@@ -187,6 +186,11 @@ package final class WebSocketHandler: ChannelInboundHandler {
             self.connection.peerClosed(frame)
             self.act(on: action)
         }
+    }
+
+    private func deliver(_ message: InboundMessage) {
+        self.decoder.messageBytesMax = self.configuration.messageBytesMax
+        if self.handshake.output == .open { self.connection.deliver(message) }
     }
 
     private func inputEnded() {

@@ -27,7 +27,8 @@ package struct WebSocketDecoder: Sendable {
 
     private let expectsMask: Bool
     private let keepsText: Bool
-    private let messageBytesMax: Int
+    /// Of one frame and of one reassembled message. A change takes effect with the next message.
+    package var messageBytesMax: Int
 
     private var buffer = ByteBuffer()
     private var state = State.header

@@ -127,6 +127,52 @@ struct WebSocketHandlerTests {
         #expect(await harness.connection.receive() == .binary(ByteBuffer()))
     }
 
+    /// Returns once the session asks for a message.
+    private static func untilAwaited(_ harness: HandlerHarness) async {
+        while !harness.connection.work(pausingUnless: { $0.hasRoomForMessage }).isAwaited { await Task.yield() }
+    }
+
+    private static var limitingFirst: WebSocketConfiguration {
+        var configuration = WebSocketConfiguration.server
+        configuration.firstMessageBytesMax = 4
+        return configuration
+    }
+
+    @Test("W-45: a first message above its own limit ends with 1009")
+    func firstMessageTooLarge() async throws {
+        let harness = try await HandlerHarness(Self.limitingFirst)
+        async let received = harness.connection.receive()
+        try await harness.receive(TestFrame.binary([1, 2, 3, 4, 5]))
+        #expect(await received == .ended(.failed))
+        var bytes = try await harness.written()
+        #expect(bytes.readBytes(length: 4) == [0x88, 17, 0x03, 0xF1])
+    }
+
+    @Test("W-45: what follows the first message is decoded when the session asks for it, and may be larger")
+    func afterFirstMessage() async throws {
+        for isAwaited in [false, true] {
+            let harness = try await HandlerHarness(Self.limitingFirst)
+            let frames = TestFrame.binary([1, 2, 3, 4]) + TestFrame.binary([5, 6, 7, 8, 9]) + TestFrame.ping([7])
+            if isAwaited {
+                async let first = harness.connection.receive()
+                await Self.untilAwaited(harness)
+                try await harness.receive(frames)
+                #expect(await first == .binary(ByteBuffer(bytes: [1, 2, 3, 4])))
+            } else {
+                try await harness.receive(frames)
+                #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [1, 2, 3, 4])))
+            }
+            // The Ping stands behind the second message.
+            #expect(try await harness.written() == ByteBuffer())
+            #expect(harness.connection.report.messagesIn == 1)
+            async let second = harness.connection.receive()
+            await Self.untilAwaited(harness)
+            await harness.run()
+            #expect(await second == .binary(ByteBuffer(bytes: [5, 6, 7, 8, 9])))
+            #expect(try await harness.written() == TestFrame(opcode: 0xA, payload: [7], mask: nil).bytes)
+        }
+    }
+
     @Test("text is kept on request")
     func keepsText() async throws {
         var configuration = WebSocketConfiguration.server
