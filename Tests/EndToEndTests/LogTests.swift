@@ -59,26 +59,62 @@ struct LogTests {
         try await TestIssuerServer.run { issuer in
             try await TestDatabaseURL.with(backend) { database in
                 var run = SecretRun(issuer: issuer)
-                let program = try Program(
-                    ["serve", "--database-url", database.url, "--trusted-issuers", issuer.issuer],
-                    environment: [
-                        "LOG_LEVEL": "trace", "LISTEN_ADDR": "127.0.0.1:0", "IDENTITY_HASH_KEY": run.hashKey,
-                        "FEDERATION_FST_SECRET": run.federationSecret,
-                    ])
-                try await run.run(to: "ws://127.0.0.1:\(try await program.port())/api/v1/ws")
-                program.send(SIGTERM)
-                #expect(try await program.waitUntilExit() == 0)
-
-                let log = program.standardOutput + program.standardError
+                let keygenLog = try await Self.makeFederationKeys(database)
+                run.secrets += try await Self.federationSeeds(database)
+                var log = keygenLog
+                try await withTemporaryDirectory { directory in
+                    let program = try Program(
+                        ["serve", "--database-url", database.url, "--trusted-issuers", issuer.issuer],
+                        environment: [
+                            "LOG_LEVEL": "trace", "LISTEN_ADDR": "127.0.0.1:0", "IDENTITY_HASH_KEY": run.hashKey,
+                            "FEDERATION_FST_SECRET": run.federationSecret, "FILE_STORAGE_BACKEND": "local",
+                            "FILE_STORAGE_PATH": directory + "/files",
+                        ])
+                    let port = try await program.port()
+                    try await run.run(port: port)
+                    let keys = try await run.request(port, "/.well-known/jwks.json")
+                    #expect(keys.text.contains("https://sync.example.com/.well-known/jwks.json#fed-2"))
+                    program.send(SIGTERM)
+                    #expect(try await program.waitUntilExit() == 0)
+                    log += program.standardOutput + program.standardError
+                }
                 for method in [
                     "push", "pull", "subscribe", "invitation.create", "membership.append", "membership.revoke",
-                    "epoch.begin", "deks.rewrap",
+                    "epoch.begin", "deks.rewrap", "invitation.get", "invitation.delete",
                 ] {
                     #expect(log.contains("\"method\":\"\(method)\""), "\(method)")
                 }
                 #expect(log.contains(#""message":"connection ended""#))
                 for secret in run.secrets { #expect(!secret.isIn(log), "\(secret.name)") }
             }
+        }
+    }
+
+    /// Two keys, the second of them promoted.
+    ///
+    /// - Returns: what the program said.
+    private static func makeFederationKeys(_ database: TestDatabaseURL) async throws -> String {
+        var said = ""
+        let keygen = ["federation-keygen", "--domain", "sync.example.com"]
+        let kid = "https://sync.example.com/.well-known/jwks.json#fed-2"
+        for arguments in [
+            ["migrate", "up"], keygen + ["--kid", "fed-1"], keygen + ["--kid", "fed-2", "--no-promote"],
+            ["federation-keygen", "--promote", kid],
+        ] {
+            let program = try Program(
+                arguments, environment: ["DATABASE_URL": database.url, "LOG_LEVEL": "trace"])
+            #expect(try await program.waitUntilExit() == 0, "\(arguments): \(program.standardError)")
+            said += program.standardOutput + program.standardError
+        }
+        return said
+    }
+
+    private static func federationSeeds(_ database: TestDatabaseURL) async throws -> [Secret] {
+        let rows = try await database.execute("SELECT private_key FROM federation_signing_keys")
+        #expect(rows.count == 2)
+        return rows.flatMap(\.self).compactMap { value in
+            guard case .bytes(let seed) = value, seed.readableBytes == 32 else { return nil }
+            return Secret("federation seed", seed)
         }
     }
 

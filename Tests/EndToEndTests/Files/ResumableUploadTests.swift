@@ -324,10 +324,10 @@ extension FileClient {
     /// Begins an upload, with the first bytes of it or none.
     func createUpload(
         _ file: FileID, length: Int?, completes: Bool = false, _ bytes: ByteBuffer = ByteBuffer(),
-        record: RecordID = .fixture(1)
+        record: RecordID = .fixture(1), dek: ByteBuffer = .wrappedDEK(epoch: 1)
     ) async throws -> HTTPAnswer {
         let headers =
-            self.uploadHeaders(bytes.readableBytes, record: record)
+            self.uploadHeaders(bytes.readableBytes, record: record, dek: dek)
             + [("Upload-Complete", completes ? "?1" : "?0"), ("Upload-Draft-Interop-Version", "8")]
             + (length.map { [("Upload-Length", String($0))] } ?? [])
         return try await self.request("POST", self.path(file) + "/uploads", headers, bytes)

@@ -8,7 +8,7 @@ import Testing
 
 /// Everything that clients do with a server, with contents that can be told from anything else.
 struct SecretRun {
-    private(set) var secrets: [Secret] = []
+    var secrets: [Secret] = []
     let hashKey: String
     let federationSecret = "federation secret " + UUID().uuidString
     private let issuer: TestIssuerServer
@@ -45,6 +45,7 @@ struct SecretRun {
     private mutating func person(_ name: String) -> Principal {
         var person = self.issuer.user(name)
         person.did = TestDelegation.did(name)
+        person.scopes = ["sync", "files"]
         person.mailboxID = self.secret(
             "mailbox of \(name)", (0..<64).map { _ in String(Int.random(in: 0..<16), radix: 16) }.joined())
         return person
@@ -65,7 +66,13 @@ struct SecretRun {
 
     // MARK: - The run
 
-    mutating func run(to url: String) async throws {
+    /// A request of somebody without a token.
+    func request(_ port: Int, _ path: String) async throws -> HTTPAnswer {
+        try await FileClient(port: port, token: "", space: .random()).request("GET", path, [])
+    }
+
+    mutating func run(port: Int) async throws {
+        let url = "ws://127.0.0.1:\(port)/api/v1/ws"
         let alice = self.person("alice")
         let bob = self.person("bob")
         let aliceToken = try self.token(alice)
@@ -73,6 +80,7 @@ struct SecretRun {
         let second = try await SyncClient.connect(to: url, token: try self.token(bob))
         try await self.rotateKeys(first, alice)
         try await self.share(first, second, bob)
+        try await self.transferFiles(port, first, alice)
         try await first.refreshToken(try self.token(alice))
         await #expect(throws: SyncClientError.self) { try await first.refreshToken("\(aliceToken)x") }
         await first.close()
@@ -130,6 +138,47 @@ struct SecretRun {
         try await alice.revoke(TestDelegation.cid(of: chain), in: space, ucan: own)
         await #expect(throws: SyncClientError.self) { try await bob.members(of: space, ucan: chain) }
         try await alice.clearPresence(in: space)
+    }
+
+    /// Files of the personal space and of a shared one, whole and in pieces, and requests that are refused.
+    private mutating func transferFiles(_ port: Int, _ client: SyncClient, _ user: Principal) async throws {
+        let space = try #require(user.personalSpace)
+        let record = RecordID.random()
+        let push = PushParams(
+            space: space.wireText,
+            changes: [
+                PushParams.Change(id: record.wireText, blob: Self.random(9), expectedCursor: 0, dek: Self.dek(epoch: 2))
+            ])
+        guard case .accepted = try await client.push(push) else { throw ConditionNotMet(what: "a record of files") }
+        let files = FileClient(port: port, token: try self.token(user), space: space)
+        let file = FileID.random()
+        let bytes = self.secret("file", Self.random(5_000))
+        let dek = self.secret("file dek", Self.dek(epoch: 2))
+        #expect(try await files.put(file, bytes, record: record, dek: dek).status == 201)
+        #expect(try await files.get(file).body == bytes)
+        #expect(try await files.get(file, ("Range", "bytes=10-99")).status == 206)
+        #expect(try await files.head(file).status == 200)
+        let wrong = self.secret("dek of a wrong length", Self.random(43))
+        #expect(try await files.put(.random(), bytes, record: record, dek: wrong).status == 400)
+        let untrusted = FileClient(port: port, token: files.token + "x", space: space)
+        #expect(try await untrusted.get(file).status == 401)
+
+        let pieces = self.secret("resumable file", Self.random(6_000))
+        let piecesDEK = self.secret("dek of a resumable file", Self.dek(epoch: 2))
+        let created = try await files.createUpload(.random(), length: 6_000, record: record, dek: piecesDEK)
+        let upload = try #require(created.headers["location"])
+        #expect(try await files.append(upload, pieces, 0..<3_000).status == 204)
+        #expect(try await files.append(upload, pieces, 0..<3_000).status == 409)
+        #expect(try await files.append(upload, pieces, 3_000..<6_000, completes: true).status == 201)
+
+        let shared = SpaceID.random()
+        _ = try await client.createSpace(shared, rootPublicKey: TestDelegation.rootKey("alice"))
+        var inShared = files
+        inShared.space = shared
+        inShared.ucan = self.ucan("ucan of files", TestDelegation.chain(["alice", "alice"], .admin, over: shared))
+        #expect(try await inShared.get(.random()).status == 404)
+        inShared.ucan = self.ucan("other ucan", TestDelegation.chain(["alice", "bob"], .admin, over: shared))
+        #expect(try await inShared.get(.random()).status == 403)
     }
 
     /// What is refused is not logged either: wrong tokens, and frames and parameters that cannot be decoded.

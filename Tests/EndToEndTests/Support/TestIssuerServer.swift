@@ -54,7 +54,7 @@ final class TestIssuerServer: Sendable {
     /// A token of `user`, signed with the present key.
     func token(_ user: Principal, audience: String? = nil) throws -> String {
         var claims = TokenClaims(issuer: self.issuer, subject: user.userID, clientID: user.clientID)
-        claims.scope = "sync"
+        claims.scope = user.scopes.sorted().joined(separator: " ")
         claims.personalSpaceID = user.personalSpace?.wireText ?? ""
         claims.did = user.did
         claims.mailboxID = user.mailboxID
