@@ -3,7 +3,7 @@ import Synchronization
 
 /// A server program of a test run, with a directory of its own. It ends with this process, however that ends, and its directory
 /// goes with it.
-final class ServerProcess: Sendable {
+package final class ServerProcess: Sendable {
     enum Failure: Error, Sendable {
         case noPort(errno: Int32)
     }
@@ -69,7 +69,7 @@ final class ServerProcess: Sendable {
     }
 
     /// A port that nobody listens on.
-    static func freePort() throws -> Int { try Self.freePorts(1)[0] }
+    package static func freePort() throws -> Int { try Self.freePorts(1)[0] }
 
     /// Different ports that nobody listens on.
     static func freePorts(_ count: Int) throws -> [Int] {

@@ -30,8 +30,10 @@ final class Program: Sendable {
     ///   - environment: the whole environment.
     ///   - directory: the working directory.
     ///   - openFiles: the soft limit of open files; `nil`: that of the tests.
+    ///   - executable: another program than less-sync.
     init(
-        _ arguments: [String], environment: [String: String] = [:], directory: String = "/tmp", openFiles: Int? = nil
+        _ arguments: [String], environment: [String: String] = [:], directory: String = "/tmp", openFiles: Int? = nil,
+        executable: String = Program.path
     ) throws {
         let base = FileManager.default.temporaryDirectory.path + "/less-sync-program-" + UUID().uuidString
         self.outputPath = base + ".out"
@@ -62,7 +64,7 @@ final class Program: Sendable {
         // The shell is there for the working directory and the limit alone: the program takes its place, and its process id.
         let limit = openFiles.map { "ulimit -Sn \($0) && " } ?? ""
         let script = limit + #"cd "$1" && shift && exec "$@""#
-        let command = ["/bin/sh", "-c", script, "sh", directory, Self.path] + arguments
+        let command = ["/bin/sh", "-c", script, "sh", directory, executable] + arguments
         let code = Self.withCStrings(command) { command in
             Self.withCStrings(environment.map { "\($0)=\($1)" }) { environment in
                 posix_spawn(&id, "/bin/sh", &actions, &attributes, command, environment)
