@@ -11,6 +11,10 @@ public enum Limits {
     /// Frames waiting in one connection's outbound queue (docs/contract/wire.md §12).
     public static let outboundFramesMax = 64
 
+    /// The same for notifications while the socket has taken all that it was given: they wait for their event loop, not for
+    /// the client, who must not be called slow for a burst that came within a few milliseconds.
+    public static let outboundBurstFramesMax = 1_024
+
     /// Bytes waiting in one connection's outbound queue, whichever limit is reached first (architecture R3).
     public static let outboundBytesMax = 4_194_304
 

@@ -42,7 +42,7 @@ public struct CloseFrame: Sendable, Hashable {
 ///
 /// Implemented by SyncTransport over a socket and by SyncTesting in memory. Outbound traffic passes one FIFO queue of
 /// at most `Limits.outboundFramesMax` frames and `Limits.outboundBytesMax` bytes (docs/contract/wire.md §12,
-/// architecture R3). All members may be called from any task or thread; none blocks.
+/// architecture R3); of `Limits.outboundBurstFramesMax` frames while a socket takes whatever it is given. All members may be called from any task or thread; none blocks.
 public protocol FrameConnection: AnyObject, Sendable {
     /// The next message. At most one call at a time. The socket is not read while nobody asks: a session that is busy
     /// stalls its own peer by TCP back-pressure.

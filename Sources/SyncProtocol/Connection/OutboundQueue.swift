@@ -77,6 +77,7 @@ package struct OutboundQueue: Sendable {
     private var notificationsInFlight = Account()
     private var sent = Account()
     private let framesMax: Int
+    private let burstFramesMax: Int
     private let bytesMax: Int
     private let answerFramesMax: Int
     private let answerBytesMax: Int
@@ -86,8 +87,12 @@ package struct OutboundQueue: Sendable {
     /// True after `end()`: nothing can be sent any more, not even a Close frame.
     package private(set) var hasEnded = false
 
-    package init(framesMax: Int = Limits.outboundFramesMax, bytesMax: Int = Limits.outboundBytesMax) {
+    package init(
+        framesMax: Int = Limits.outboundFramesMax, burstFramesMax: Int = Limits.outboundBurstFramesMax,
+        bytesMax: Int = Limits.outboundBytesMax
+    ) {
         self.framesMax = framesMax
+        self.burstFramesMax = burstFramesMax
         self.bytesMax = bytesMax
         self.answerFramesMax = max(framesMax / 2, 1)
         self.answerBytesMax = max(bytesMax / 2, 1)
@@ -121,7 +126,9 @@ package struct OutboundQueue: Sendable {
 
     /// Adds a notification unless that exceeds a limit. The first one fits behind any answers by its size, and into an empty
     /// queue any frame fits.
-    package mutating func offer(_ notification: Broadcast) -> OfferResult {
+    ///
+    /// - Parameter isSocketBusy: False while the socket has taken all that was popped: then a burst may wait.
+    package mutating func offer(_ notification: Broadcast, isSocketBusy: Bool = true) -> OfferResult {
         guard self.isOpen else { return .ended }
         if self.frames > 0 {
             // Answers beyond their share must not shut notifications out.
@@ -129,7 +136,8 @@ package struct OutboundQueue: Sendable {
             let bytes =
                 min(self.answers.bytes, self.answerBytesMax) + self.notifications.bytes
                 + notification.message.readableBytes
-            guard frames < self.framesMax, self.notifications.frames == 0 || bytes <= self.bytesMax else {
+            let framesMax = isSocketBusy ? self.framesMax : self.burstFramesMax
+            guard frames < framesMax, self.notifications.frames == 0 || bytes <= self.bytesMax else {
                 return .full
             }
         }

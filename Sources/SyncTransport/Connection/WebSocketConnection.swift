@@ -13,6 +13,8 @@ package final class WebSocketConnection: FrameConnection {
         var inbox: Inbox
         /// A task that calls `WebSocketHandler.wake()` is on its way to the event loop.
         var isWakeScheduled = false
+        /// The socket has not taken all that was written.
+        var isSocketBusy = false
         /// The handler has stopped decoding and wants to hear when the session takes or asks for a message.
         var isHandlerPaused = false
         var roomWaiters: [UInt64: CheckedContinuation<Bool, Never>] = [:]
@@ -93,7 +95,7 @@ package final class WebSocketConnection: FrameConnection {
 
     package func offer(_ notification: Broadcast) -> OfferResult {
         let (result, wakes) = self.state.withLock { state -> (OfferResult, Bool) in
-            let result = state.outbound.offer(notification)
+            let result = state.outbound.offer(notification, isSocketBusy: state.isSocketBusy)
             return (result, result == .queued && state.scheduleWake())
         }
         if wakes { self.wake() }
@@ -266,11 +268,15 @@ extension WebSocketConnection {
         self.state.withLock { $0.outbound.pop(runBytesMax: bytesMax) }
     }
 
+    /// What was popped waits for the socket, until `completedAndPop()`.
+    func socketIsBusy() { self.state.withLock { $0.isSocketBusy = true } }
+
     /// What was popped has been written.
     ///
     /// - Returns: the next frame to write.
     func completedAndPop() -> OutboundQueue.Item? {
         let (next, waiters) = self.state.withLock { state in
+            state.isSocketBusy = false
             state.outbound.completed()
             let waiters = state.outbound.hasRoom ? state.takeRoomWaiters() : []
             return (state.outbound.pop(runBytesMax: WebSocketConfiguration.batchBytesMax), waiters)

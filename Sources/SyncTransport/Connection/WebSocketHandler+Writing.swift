@@ -49,6 +49,7 @@ extension WebSocketHandler {
             self.isBatchInFlight = false
             return
         }
+        self.connection.socketIsBusy()
         self.progressed()
         self.armStallTimer()
     }

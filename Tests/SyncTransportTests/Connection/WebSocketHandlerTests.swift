@@ -333,7 +333,9 @@ struct WebSocketHandlerTests {
         try await harness.connection.room()
         let frame = ByteBuffer(bytes: [1])
         try await harness.closeDam()
-        for _ in 0..<Limits.outboundFramesMax { #expect(harness.connection.offer(frame) == .queued) }
+        #expect(harness.connection.offer(frame) == .queued)
+        await harness.run()
+        for _ in 1..<Limits.outboundFramesMax { #expect(harness.connection.offer(frame) == .queued) }
         #expect(harness.connection.offer(frame) == .full)
         harness.connection.enqueue(frame)
         async let room: Void = harness.connection.room()
@@ -344,6 +346,26 @@ struct WebSocketHandlerTests {
         #expect(try await harness.written().readableBytes == 3 * (Limits.outboundFramesMax + 1))
         try await room
         #expect(harness.connection.offer(frame) == .queued)
+    }
+
+    @Test("W-53: a burst may wait for the event loop while the socket takes everything, up to a limit of its own")
+    func burst() async throws {
+        let harness = try await HandlerHarness()
+        let frame = ByteBuffer(bytes: [1])
+        for _ in 0..<2 {
+            let results = try await harness.onEventLoop { connection in
+                (0...Limits.outboundBurstFramesMax).map { _ in connection.offer(frame) }
+            }
+            #expect(results.count { $0 == .queued } == Limits.outboundBurstFramesMax)
+            #expect(results.last == .full)
+            #expect(try await harness.written().readableBytes == 3 * Limits.outboundBurstFramesMax)
+        }
+        try await harness.closeDam()
+        #expect(harness.connection.offer(frame) == .queued)
+        await harness.run()
+        let results = (0..<Limits.outboundFramesMax).map { _ in harness.connection.offer(frame) }
+        #expect(results.count { $0 == .queued } == Limits.outboundFramesMax - 1)
+        #expect(results.last == .full)
     }
 
     @Test("R1: a socket that takes nothing for 30 s is given up, its frames in flight notwithstanding")
@@ -383,7 +405,7 @@ struct WebSocketHandlerTests {
     func roomAfterEnd() async throws {
         let harness = try await HandlerHarness()
         try await harness.closeDam()
-        for _ in 0..<Limits.outboundFramesMax { _ = harness.connection.offer(ByteBuffer()) }
+        for _ in 0..<Limits.outboundFramesMax { harness.connection.enqueue(ByteBuffer()) }
         let waiting = Task { try await harness.connection.room() }
         while !harness.isRoomAwaited { await Task.yield() }
         harness.connection.closeDiscardingQueue(.slowConsumer)

@@ -84,6 +84,14 @@ struct HandlerHarness {
         await self.run()
     }
 
+    /// Runs `body` while the event loop does nothing else.
+    func onEventLoop<Value: Sendable>(
+        _ body: @escaping @Sendable (WebSocketConnection) -> Value
+    ) async throws -> Value {
+        let connection = self.connection
+        return try await self.channel.testingEventLoop.executeInContext { body(connection) }
+    }
+
     func advance(_ time: TimeAmount) async { await self.channel.testingEventLoop.advanceTime(by: time) }
 
     /// What was written since the last call.
