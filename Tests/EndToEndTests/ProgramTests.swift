@@ -45,6 +45,25 @@ struct ProgramTests {
         #expect(!program.standardOutput.contains("server listening"))
     }
 
+    @Test("A secret may come from a file descriptor, which is read once")
+    func secretFromDescriptor() async throws {
+        try await withTemporaryDirectory { directory in
+            let command = #"exec "$0" config show 3< <(echo postgres://user:hunter2@host/db)"#
+            let program = try Program(
+                ["-c", command, Program.path],
+                environment: ["DATABASE_URL_FILE": "/dev/fd/3", "TRUSTED_ISSUERS": "http://127.0.0.1:1"],
+                directory: directory, executable: "/bin/bash")
+            #expect(try await program.waitUntilExit() == 0, "\(program.standardError)")
+            let line = program.standardOutput.split(separator: "\n").first { $0.hasPrefix("DATABASE_URL ") }
+            #expect(line?.contains("/dev/fd/3") == true && line?.contains("hunter2") == false, "\(line ?? "")")
+            for path in ["/nowhere", "/dev/zero", directory] {
+                let wrong = try Program(["config", "check"], environment: ["DATABASE_URL_FILE": path])
+                #expect(try await wrong.waitUntilExit() == 1)
+                #expect(wrong.errorLines.contains("Error: DATABASE_URL_FILE: cannot read \"\(path)\""))
+            }
+        }
+    }
+
     @Test(
         "Usage errors exit with 64",
         arguments: [

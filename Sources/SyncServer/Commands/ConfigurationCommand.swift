@@ -18,7 +18,7 @@ package struct ConfigurationCommand: Sendable {
 
     package init(environment: [String: String] = ProcessInfo.processInfo.environment) {
         self.environment = environment
-        self.readFile = { try String(contentsOfFile: $0, encoding: .utf8) }
+        self.readFile = SecretFile.read
     }
 
     /// - Parameter flags: those of `serve`.

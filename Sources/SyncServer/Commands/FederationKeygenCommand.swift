@@ -155,7 +155,7 @@ package struct FederationKeygenCommand: Sendable {
         else { return nil }
         return try ServerConfiguration.readDatabase(
             environment: self.environment, databaseURL: url,
-            readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
+            readFile: SecretFile.read)
     }
 
     // MARK: The key

@@ -50,7 +50,7 @@ package struct FilesCommand: Sendable {
     private func report(_ options: Options, now: Date) async throws -> FileCollectionReport {
         let configuration = try ServerConfiguration.readDatabase(
             environment: self.environment, databaseURL: options.databaseURL, withFiles: true,
-            readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
+            readFile: SecretFile.read)
         guard let store = OpenedFileStorage.store(of: configuration) else {
             throw ConfigurationErrors(errors: [
                 ConfigurationError("FILE_STORAGE_BACKEND", "FILE_STORAGE_BACKEND is none: there are no files")

@@ -52,7 +52,7 @@ package struct MigrateCommand: Sendable {
         }
         let configuration = try ServerConfiguration.readDatabase(
             environment: self.environment, databaseURL: databaseURL,
-            readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
+            readFile: SecretFile.read)
         var logger = Logger(label: "less-sync") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .error
         let schema = DatabaseSchema(configuration, logger: logger)

@@ -54,7 +54,7 @@ package struct ServeCommand: Sendable {
         }
         return try ServerConfiguration.read(
             environment: self.environment, flags: flags, profile: self.profile,
-            readFile: { try String(contentsOfFile: $0, encoding: .utf8) })
+            readFile: SecretFile.read)
     }
 
     /// Takes `--data-dir` out of the arguments of `dev`.

@@ -48,7 +48,7 @@ enum ConfigurationReference {
 
             Every setting is an environment variable and a flag of `less-sync serve`: `LISTEN_ADDR` is `--listen-addr`. A flag wins over the
             variable. There is no configuration file; [.env.example](../.env.example) lists all variables. Secrets can also be read from a
-            file: `DATABASE_URL_FILE=/run/secrets/db` names a file that holds the value (one newline at its end does not count).
+            file: `DATABASE_URL_FILE=/run/secrets/db` names a file, or a pipe such as `/dev/fd/3`, with the value (one newline at its end does not count).
 
             Wrong values are reported all at once on standard error, one line for each variable, beginning with `Error: `; then the exit code
             is 1 and nothing has listened. An unknown flag exits with 64; unknown variables are ignored.
