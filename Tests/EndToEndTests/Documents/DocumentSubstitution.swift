@@ -51,6 +51,11 @@ struct DocumentSubstitution: Sendable {
             "docker ", is: "true docker ",
             because: "there is no container engine in a test; another one reads the Dockerfile"),
 
+        // What would disturb other tests.
+        Self(
+            "pg_dump --format=custom --file=", is: "pg_dump --help | grep -e --format= -e --file= #",
+            because: "the database has the schemas of other tests, which come and go"),
+
         // What takes minutes.
         Self(
             "make test ", is: "make -n test | grep -x Scripts/test # ",

@@ -165,10 +165,7 @@ struct WebSocketHandlerTests {
             // The Ping stands behind the second message.
             #expect(try await harness.written() == ByteBuffer())
             #expect(harness.connection.report.messagesIn == 1)
-            async let second = harness.connection.receive()
-            await Self.untilAwaited(harness)
-            await harness.run()
-            #expect(await second == .binary(ByteBuffer(bytes: [5, 6, 7, 8, 9])))
+            #expect(await harness.connection.receive() == .binary(ByteBuffer(bytes: [5, 6, 7, 8, 9])))
             #expect(try await harness.written() == TestFrame(opcode: 0xA, payload: [7], mask: nil).bytes)
         }
     }
