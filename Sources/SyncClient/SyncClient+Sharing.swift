@@ -56,10 +56,12 @@ extension SyncClient {
     /// - Parameters:
     ///   - mailboxID: 64 lower-case hexadecimal digits.
     ///   - payload: Goes out as it is given: encrypt before. At most `Limits.invitationPayloadBytesMax` bytes of UTF-8.
+    ///   - server: Domain or URL of the server that keeps the mailbox; empty for the one connected to.
     public func invite(
-        _ mailboxID: String, payload: String
+        _ mailboxID: String, payload: String, server: String = ""
     ) async throws(SyncClientError) -> InvitationResult {
-        try await self.call(.invitationCreate, InvitationCreateParams(mailboxID: mailboxID, payload: payload))
+        try await self.call(
+            .invitationCreate, InvitationCreateParams(mailboxID: mailboxID, payload: payload, server: server))
     }
 
     /// A page of this user's own mailbox, oldest first (docs/contract/rpc.md §9.2). An empty page is the end.

@@ -1,5 +1,5 @@
 import Logging
-import SyncAuth
+package import SyncAuth
 import SyncProtocol
 import SyncStorage
 
@@ -15,6 +15,8 @@ package struct EngineConfiguration: Sendable {
     package var enforcesTokenExpiry = false
     /// `nil`: no user is limited.
     package var rateLimits: RateLimits?
+    /// What this server is called. An invitation for one of these is delivered here.
+    package var ownDomains: Set<PeerDomain> = []
     /// Time that requests in progress have to finish once their connection has reached its lifetime or its token has
     /// expired. A shutdown brings its own.
     package var requestGrace: Duration = .seconds(10)

@@ -40,6 +40,7 @@ package struct Server: Sendable {
             self.engine.recordBlobBytesMax = configuration.recordBlobBytesMax
             self.engine.enforcesTokenExpiry = configuration.enforcesTokenExpiry
             self.engine.rateLimits = configuration.rateLimits
+            self.engine.ownDomains = configuration.federation.ownDomains
         }
     }
 

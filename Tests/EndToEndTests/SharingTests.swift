@@ -2,6 +2,7 @@ import NIOCore
 import SyncAuth
 import SyncClient
 import SyncProtocol
+import SyncServer
 import SyncTesting
 import Testing
 
@@ -41,6 +42,35 @@ struct SharingTests {
                     try await self.invite(bob, to: space, chain, by: alice, own)
                     try await self.meet(in: space, bob, chain, alice, own)
                     try await self.remove(bob, from: space, chain, by: alice, own)
+                }
+            }
+        }
+    }
+
+    @Test("I15: an invitation for this server under its own name is delivered here", arguments: TestBackend.available)
+    func ownServer(on backend: TestBackend) async throws {
+        try await TestDatabaseURL.with(backend) { database in
+            let server = try InProcessServer(database) {
+                $0.federation.domain = PeerDomain("sync.example.com:443")
+                $0.federation.identityDomain = PeerDomain("Example.com")
+            }
+            try await server.run { server in
+                try await server.withClient(self.alice) { alice in
+                    try await server.withClient(self.bob) { bob in
+                        #expect(try await bob.invitations().isEmpty)
+                        let names = ["HTTPS://Sync.Example.com:443/", "example.com"]
+                        for name in names {
+                            _ = try await alice.invite(self.bob.mailboxID, payload: name, server: name)
+                            try await self.next("bob is told of an invitation", bob) { $0 == .invitation ? () : nil }
+                        }
+                        #expect(try await bob.invitations().map(\.payload) == names)
+                        let off = SyncClientError.refused(
+                            code: "bad_request", message: "federation is not enabled on this server")
+                        await #expect(throws: off) {
+                            try await alice.invite(self.bob.mailboxID, payload: "p", server: "peer.example.com")
+                        }
+                        #expect(try await bob.invitations().count == 2)
+                    }
                 }
             }
         }

@@ -22,6 +22,12 @@ extension ConfigurationVariable {
     ]
 
     static let federation: [ConfigurationVariable] = [
+        .domain(
+            "FEDERATION_DOMAIN", help: "Domain under which other servers reach this one, perhaps with a port",
+            note: "An invitation that names it as its server is kept here", sets: \.federation.domain),
+        .domain(
+            "IDENTITY_DOMAIN", help: "Domain of this server's users, as in user@domain",
+            note: "An invitation that names it as its server is kept here", sets: \.federation.identityDomain),
         ConfigurationVariable(
             "FEDERATION_TRUSTED_DOMAINS", default: "", valueName: "LIST",
             help: "Domains of trusted servers, separated by commas", note: "Otherwise taken from the keys",
@@ -75,6 +81,23 @@ extension ConfigurationVariable {
                     throw ConfigurationError(name, "invalid \(name) \(ConfigurationError.quoted(text)): \(reason)")
                 }
                 return text
+            })
+    }
+
+    /// A name or URL; blank means unset.
+    private static func domain(
+        _ name: String, help: String, note: String,
+        sets property: any WritableKeyPath<ServerConfiguration, PeerDomain?> & Sendable
+    ) -> ConfigurationVariable {
+        ConfigurationVariable(
+            name, valueName: "DOMAIN", help: help, note: note, sets: property,
+            parse: { text throws(ConfigurationError) in
+                let given = Self.trimmed(text[...])
+                guard !given.isEmpty else { return nil }
+                guard let domain = PeerDomain(given) else {
+                    throw ConfigurationError(name, "invalid \(name) \(ConfigurationError.quoted(text)): no domain")
+                }
+                return domain
             })
     }
 

@@ -2,6 +2,10 @@ package import SyncAuth
 
 /// Whom this server trusts and how much it lets them do (docs/contract/operations.md §2.3).
 package struct FederationSettings: Hashable, Sendable {
+    /// `FEDERATION_DOMAIN`: under which other servers reach this one, perhaps with a port.
+    package var domain: PeerDomain?
+    /// `IDENTITY_DOMAIN`: what stands behind the `@` in the handles of this server's users.
+    package var identityDomain: PeerDomain?
     /// `FEDERATION_TRUSTED_DOMAINS`, or the domains of the keys: sorted, each once.
     package var trustedDomains: [PeerDomain] = []
     /// `FEDERATION_TRUSTED_KEYS`, one for each key id, in the order given. Not empty: other servers may connect.
@@ -26,6 +30,9 @@ package struct FederationSettings: Hashable, Sendable {
     package var connectionsMax = 3
 
     package init() {}
+
+    /// What this server is called: whatever is addressed to one of these stays here.
+    package var ownDomains: Set<PeerDomain> { Set([self.domain, self.identityDomain].compactMap(\.self)) }
 
     /// Whether somebody set up what lets other servers in.
     var isWanted: Bool { !self.trustedDomains.isEmpty || !self.trustedKeys.isEmpty || self.federationSecret != nil }

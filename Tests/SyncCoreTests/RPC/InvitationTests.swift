@@ -46,9 +46,11 @@ struct InvitationTests {
         }
     }
 
-    @Test("INC-2, INC-3, INC-4, INC-13: what is wrong with an invitation, the first thing first")
-    func invalid() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "INC-2, INC-3, INC-4, INC-13: what is wrong with an invitation, the first thing first",
+        arguments: TestBackend.available)
+    func invalid(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             func expect(
                 _ message: String, mailbox: String, payload: String = "p", server: String = "",
@@ -83,9 +85,44 @@ struct InvitationTests {
         }
     }
 
-    @Test("INC-8: a storage failure is internal for every method")
-    func storageFailure() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "I15, INC-13: a server that is this one, however it is written, is local delivery; any other is refused",
+        arguments: TestBackend.available)
+    func ownServer(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
+            $0.ownDomains = Set(
+                ["sync.example.com", "example.com", "other.example:8443"].compactMap { PeerDomain($0) })
+        } _: { harness in
+            let client = harness.connect(alice)
+            let owner = harness.connect(self.owner(of: mailbox("a")))
+            func invite(_ server: String) async throws -> InvitationResult {
+                try await client.call(
+                    .invitationCreate,
+                    InvitationCreateParams(mailboxID: mailbox("a"), payload: "for \(server)", server: server))
+            }
+            let own = [
+                "sync.example.com", "SYNC.Example.COM", "https://sync.example.com:443/api/v1", "example.com.",
+                "wss://EXAMPLE.com:443", "other.example:8443",
+            ]
+            var created: [InvitationResult] = []
+            for server in own { created.append(try await invite(server)) }
+            #expect(created.map(\.payload) == own.map { "for \($0)" })
+            #expect(created.allSatisfy { InvitationID(wireText: $0.id) != nil && !$0.expiresAt.isEmpty })
+            for server in [
+                "sync.example.com:8443", "other.example", "sync.example.com.evil", "evil/sync.example.com",
+                " example.com",
+                "https://", "/", "peer.example.com",
+            ] {
+                let refused = ErrorBody(code: .badRequest, message: "federation is not enabled on this server")
+                await #expect(throws: refused, "\(server)") { try await invite(server) }
+            }
+            #expect(try await owner.invitations() == created)
+        }
+    }
+
+    @Test("INC-8: a storage failure is internal for every method", arguments: TestBackend.available)
+    func storageFailure(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await client.settle()
             await harness.storage.close()
@@ -100,9 +137,9 @@ struct InvitationTests {
         }
     }
 
-    @Test("INC-10: params that are a text string have the message of their method")
-    func undecodable() async throws {
-        try await EngineHarness.run { harness in
+    @Test("INC-10: params that are a text string have the message of their method", arguments: TestBackend.available)
+    func undecodable(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             for (method, message) in [
                 (Method.invitationCreate, "invalid invitation create params"),
@@ -116,9 +153,11 @@ struct InvitationTests {
         }
     }
 
-    @Test("INC-12: the connections of the mailbox are told later, without a word about what came")
-    func notification() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "INC-12: the connections of the mailbox are told later, without a word about what came",
+        arguments: TestBackend.available)
+    func notification(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             await harness.startJobs()
             let owner = self.owner(of: mailbox("a"))
             let readers = [harness.connect(owner), harness.connect(owner)]
@@ -135,9 +174,9 @@ struct InvitationTests {
         }
     }
 
-    @Test("what is refused notifies nobody")
-    func noNotification() async throws {
-        try await EngineHarness.run { harness in
+    @Test("what is refused notifies nobody", arguments: TestBackend.available)
+    func noNotification(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             await harness.startJobs()
             let reader = harness.connect(self.owner(of: mailbox("a")))
             let sender = harness.connect(alice)
@@ -148,9 +187,11 @@ struct InvitationTests {
         }
     }
 
-    @Test("INL-3, INL-4: pages of 50 unless told otherwise, of 200 at most, behind the last item seen")
-    func pages() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "INL-3, INL-4: pages of 50 unless told otherwise, of 200 at most, behind the last item seen",
+        arguments: TestBackend.available)
+    func pages(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let sender = harness.connect(alice)
             var sent: [String] = []
             for number in 0..<60 { sent.append(try await sender.invite(mailbox("a"), "\(number)").id) }
@@ -171,9 +212,11 @@ struct InvitationTests {
         }
     }
 
-    @Test("INL-5: as many items as fit into one message; the rest follows behind the last one")
-    func largeItems() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "INL-5: as many items as fit into one message; the rest follows behind the last one",
+        arguments: TestBackend.available)
+    func largeItems(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let sender = harness.connect(alice)
             let payload = String(repeating: "x", count: 131_072)
             for _ in 0..<33 { _ = try await sender.invite(mailbox("a"), payload) }
@@ -192,9 +235,11 @@ struct InvitationTests {
         }
     }
 
-    @Test("INL-6: without a mailbox id in its token a client reads the mailbox of its client id")
-    func fallbackMailbox() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "INL-6: without a mailbox id in its token a client reads the mailbox of its client id",
+        arguments: TestBackend.available)
+    func fallbackMailbox(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             var fallback = alice
             fallback.clientID = mailbox("c")
             fallback.mailboxID = ""
@@ -210,9 +255,11 @@ struct InvitationTests {
         }
     }
 
-    @Test("ING-2, ING-3, IND-1, IND-2: get and delete know the own mailbox alone, and delete once")
-    func getAndDelete() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "ING-2, ING-3, IND-1, IND-2: get and delete know the own mailbox alone, and delete once",
+        arguments: TestBackend.available)
+    func getAndDelete(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let created = try await harness.connect(alice).invite(mailbox("a"))
             let owner = harness.connect(self.owner(of: mailbox("a")))
             let other = harness.connect(self.owner(of: mailbox("b")))

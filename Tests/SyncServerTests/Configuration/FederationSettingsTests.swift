@@ -54,6 +54,23 @@ struct FederationSettingsTests {
         #expect(federation.invitationsPerHour == 4 && federation.connectionsMax == 5)
     }
 
+    @Test("I15: the names of this server are canonical; blank ones are none; what leaves nothing is an error")
+    func ownDomains() throws {
+        let federation = try self.read([
+            "FEDERATION_DOMAIN": " HTTPS://Sync.Example.com:443/ ", "IDENTITY_DOMAIN": "Example.com.",
+        ]).federation
+        #expect(federation.domain?.description == "sync.example.com")
+        #expect(federation.identityDomain?.description == "example.com")
+        #expect(federation.ownDomains.map(\.description).sorted() == ["example.com", "sync.example.com"])
+        #expect(try self.read(["FEDERATION_DOMAIN": " ", "IDENTITY_DOMAIN": ""]).federation.ownDomains.isEmpty)
+        #expect(try self.read(["FEDERATION_DOMAIN": "a:8443"]).federation.ownDomains.map(\.description) == ["a:8443"])
+        let invalid = ["FEDERATION_DOMAIN": "https://", "IDENTITY_DOMAIN": ".."]
+        #expect(
+            self.errors(invalid) == [
+                "invalid FEDERATION_DOMAIN \"https://\": no domain", "invalid IDENTITY_DOMAIN \"..\": no domain",
+            ])
+    }
+
     @Test("OC16: without a list, the domains are those of the keys; the last of two entries for one id counts")
     func derivedDomains() throws {
         let other = "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"

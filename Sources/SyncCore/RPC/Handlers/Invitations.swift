@@ -9,7 +9,7 @@ func createInvitation(
 ) async throws(RequestFailure) -> RPCReport {
     do {
         try await context.services.rateLimiter.check(.invitation, by: context.principal)
-        try params.check()
+        try params.check(ownDomains: context.services.configuration.ownDomains)
     } catch {
         throw context.refusal(error)
     }
@@ -81,8 +81,8 @@ extension RPCContext {
 }
 
 extension InvitationCreateParams {
-    /// Rows 2–6. Without federation there is no other server to deliver to.
-    fileprivate func check() throws(RPCError) {
+    /// Rows 2–6. Without federation there is no other server to deliver to, whatever it is called.
+    fileprivate func check(ownDomains: Set<PeerDomain>) throws(RPCError) {
         guard !self.mailboxID.isEmpty else { throw RPCError(.badRequest, "missing mailbox_id") }
         let isHex = self.mailboxID.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
         guard isHex, self.mailboxID.utf8.count == Limits.mailboxIDCharacters else {
@@ -92,7 +92,7 @@ extension InvitationCreateParams {
         guard self.payload.utf8.count <= Limits.invitationPayloadBytesMax else {
             throw RPCError(.payloadTooLarge, "payload too large")
         }
-        guard self.server.isEmpty else {
+        guard self.server.isEmpty || PeerDomain(self.server).map(ownDomains.contains) == true else {
             throw RPCError(.badRequest, "federation is not enabled on this server")
         }
     }
