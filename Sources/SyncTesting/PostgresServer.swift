@@ -33,9 +33,14 @@ package final class PostgresServer: Sendable {
 
     /// The URL of the server that all tests of this process share. It starts with the first caller.
     package static func sharedURL() async throws -> String {
-        if let url = ProcessInfo.processInfo.environment["LESS_SYNC_TEST_DATABASE_URL"] { return url }
+        if let url = Self.givenURL { return url }
         return try await Self.shared.value.url
     }
+
+    /// Whether `sharedURL` is the address of a server that ends with this process.
+    static var isPrivate: Bool { Self.givenURL == nil }
+
+    private static let givenURL = ProcessInfo.processInfo.environment["LESS_SYNC_TEST_DATABASE_URL"]
 
     // Owned by the process: every test that uses it awaits it, and the server ends with the process.
     private static let shared = Task { try await PostgresServer.start() }

@@ -8,11 +8,11 @@ package import SyncStoragePostgres
 enum PostgresTestDatabase: TestDatabase {
     static var isAvailable: Bool {
         PostgresServer.programs != nil
-            || ProcessInfo.processInfo.environment["LESS_SYNC_TEST_DATABASE_URL"] != nil
+            || !PostgresServer.isPrivate
     }
 
     static func withStorage(poolSize: Int, _ body: (any TestStorage) async throws -> Void) async throws {
-        try await PostgresTestStorage.withSchema { url in
+        try await SparedSchemas.shared.withSchema { url in
             try await PostgresTestStorage.with(PostgresConfiguration(url: url, poolSize: poolSize), body)
         }
     }
@@ -28,20 +28,14 @@ package struct PostgresTestStorage: TestStorage {
 
     /// Runs `body` with the URL of a new, empty schema, which goes afterwards.
     package static func withSchema(_ body: (String) async throws -> Void) async throws {
-        let server = try await PostgresServer.sharedURL()
-        let name = "test_" + UUID().uuidString.lowercased().filter { $0 != "-" }
-        let admin = try await PostgresConsole(url: server)
-        try await admin.execute("CREATE SCHEMA \(name)")
+        let schema = try await TestSchema.create()
         let result: Result<Void, any Error>
         do {
-            let separator = server.contains("?") ? "&" : "?"
-            let parameters = "options=-csearch_path%3D\(name)&application_name=\(name)"
-            result = .success(try await body(server + separator + parameters))
+            result = .success(try await body(schema.url))
         } catch {
             result = .failure(error)
         }
-        try await admin.execute("DROP SCHEMA \(name) CASCADE")
-        admin.close()
+        try await schema.drop()
         try result.get()
     }
 

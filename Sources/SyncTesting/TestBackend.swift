@@ -22,7 +22,8 @@ package enum TestBackend: String, CaseIterable, Sendable {
         }
     }
 
-    /// Runs `body` with a migrated, empty database of its own and removes it afterwards.
+    /// Runs `body` with a migrated, empty database of its own and removes it, or all that is in it, afterwards. `body` may
+    /// drop tables; `PostgresTestStorage.withSchema` is for other changes to the schema.
     ///
     /// - Parameter poolSize: Connections of the backend, as `DATABASE_POOL_SIZE`; pulls may hold all but two of them.
     package func withStorage(poolSize: Int = 4, _ body: (any TestStorage) async throws -> Void) async throws {

@@ -92,9 +92,11 @@ struct InterleavingTests {
         return seen
     }
 
-    @Test("W-53, wire §12: a subscriber that stops reading is closed with 4006, never muted, and holds up nobody")
-    func stalledSubscriber() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "W-53, wire §12: a subscriber that stops reading is closed with 4006, never muted, and holds up nobody",
+        arguments: TestBackend.available)
+    func stalledSubscriber(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let stalled = try await harness.subscriber(alice)
             let reading = try await harness.subscriber(alice)
             let pusher = harness.connect(alice)
@@ -109,9 +111,11 @@ struct InterleavingTests {
         }
     }
 
-    @Test("OX4: no token, blob, DEK or mailbox id appears in the log of a whole run at trace level")
-    func logsHoldNoSecrets() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "OX4: no token, blob, DEK or mailbox id appears in the log of a whole run at trace level",
+        arguments: TestBackend.available)
+    func logsHoldNoSecrets(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             var secretive = alice
             secretive.mailboxID = "mailbox-secret"
             let token = harness.tokens.issue(secretive, as: "token-secret")

@@ -13,9 +13,11 @@ struct PresenceTests {
 
     private static let data = ByteBuffer(bytes: [1, 2, 3, 4])
 
-    @Test("PRS-1, PRS-2, PRS-13: others hear what a subscriber sets and clears, whether they asked for peers or not")
-    func setAndClear() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-1, PRS-2, PRS-13: others hear what a subscriber sets and clears, whether they asked for peers or not",
+        arguments: TestBackend.available)
+    func setAndClear(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             setter.setPresence(Self.data, in: alice.space)
@@ -31,9 +33,9 @@ struct PresenceTests {
         }
     }
 
-    @Test("a repeated presence is announced again, with its newest data for peers")
-    func repeated() async throws {
-        try await EngineHarness.run { harness in
+    @Test("a repeated presence is announced again, with its newest data for peers", arguments: TestBackend.available)
+    func repeated(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             for text in ["one", "one", "two"] { setter.setPresence(ByteBuffer(string: text), in: alice.space) }
@@ -45,9 +47,9 @@ struct PresenceTests {
         }
     }
 
-    @Test("PRS-3: a disconnect is a leave")
-    func disconnect() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PRS-3: a disconnect is a leave", arguments: TestBackend.available)
+    func disconnect(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             setter.setPresence(Self.data, in: alice.space)
@@ -59,9 +61,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("PRS-4, UNS-2: unsubscribing is a leave with the same peer; all subscriptions end before the first leave")
-    func unsubscribe() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-4, UNS-2: unsubscribing is a leave with the same peer; all subscriptions end before the first leave",
+        arguments: TestBackend.available)
+    func unsubscribe(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let (spaces, setter, watcher) = try await self.twoSpaces(harness)
             for space in spaces { setter.setPresence(Self.data, in: space) }
             let peers = [
@@ -96,9 +100,10 @@ struct PresenceTests {
         return ([self.alice.space, moved.space], clients[0], clients[1])
     }
 
-    @Test("PRS-10: a connection that ends leaves its spaces in the order of their ids")
-    func endInOrder() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-10: a connection that ends leaves its spaces in the order of their ids", arguments: TestBackend.available)
+    func endInOrder(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let (spaces, setter, watcher) = try await self.twoSpaces(harness)
             for space in spaces.sorted().reversed() { setter.setPresence(Self.data, in: space) }
             watcher.setPresence(Self.data, in: spaces[0])
@@ -113,9 +118,9 @@ struct PresenceTests {
         }
     }
 
-    @Test("PRS-5: 1,025 bytes are ignored, 1,024 and none are taken")
-    func size() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PRS-5: 1,025 bytes are ignored, 1,024 and none are taken", arguments: TestBackend.available)
+    func size(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             for count in [1_025, 1_024, 0] {
@@ -129,9 +134,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("PRS-6, PRS-14, PRS-15: without a subscription, without an entry or undecodable there is no effect")
-    func ignored() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-6, PRS-14, PRS-15: without a subscription, without an entry or undecodable there is no effect",
+        arguments: TestBackend.available)
+    func ignored(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let stranger = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             stranger.setPresence(Self.data, in: alice.space)
@@ -152,9 +159,9 @@ struct PresenceTests {
         }
     }
 
-    @Test("a presence notification in a frame of the wrong kind is no method")
-    func wrongKind() async throws {
-        try await EngineHarness.run { harness in
+    @Test("a presence notification in a frame of the wrong kind is no method", arguments: TestBackend.available)
+    func wrongKind(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = try await harness.subscriber(alice)
             await #expect(throws: ErrorBody(code: .methodNotFound, message: "unknown method: presence.set")) {
                 let params = PresenceParams(space: alice.space.wireText, data: Self.data)
@@ -163,9 +170,9 @@ struct PresenceTests {
         }
     }
 
-    @Test("SUB-16, SUB-17, SUB-18: peers are the others, and only for who asks")
-    func peers() async throws {
-        try await EngineHarness.run { harness in
+    @Test("SUB-16, SUB-17, SUB-18: peers are the others, and only for who asks", arguments: TestBackend.available)
+    func peers(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             setter.setPresence(ByteBuffer(bytes: [9, 9, 9]), in: alice.space)
             try await setter.settle()
@@ -181,9 +188,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("rpc §2.6: peers that would make the answer too large are left out, those of the last spaces first")
-    func tooManyPeers() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "rpc §2.6: peers that would make the answer too large are left out, those of the last spaces first",
+        arguments: TestBackend.available)
+    func tooManyPeers(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.connectionsPerMailboxMax = nil
         } _: { harness in
             _ = try await self.fill(ByteBuffer(repeating: 1, count: 1_024), harness)
@@ -200,9 +209,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("PRS-8, EVT-4: one peer in presence and event of a space, another one in another space")
-    func pseudonyms() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-8, EVT-4: one peer in presence and event of a space, another one in another space",
+        arguments: TestBackend.available)
+    func pseudonyms(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let (spaces, setter, watcher) = try await self.twoSpaces(harness)
             setter.setPresence(Self.data, in: spaces[0])
             setter.sendEvent(Self.data, to: spaces[0])
@@ -231,9 +242,9 @@ struct PresenceTests {
         return setters
     }
 
-    @Test("PRS-11: the 101st connection of a space is not stored and not announced")
-    func full() async throws {
-        try await EngineHarness.run {
+    @Test("PRS-11: the 101st connection of a space is not stored and not announced", arguments: TestBackend.available)
+    func full(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.connectionsPerMailboxMax = nil
         } _: { harness in
             let setters = try await self.fill(Self.data, harness)
@@ -248,9 +259,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("PRS-12, OJ1: a sweep removes what was not set for 45 s and tells everybody, the silent one included")
-    func sweep() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-12, OJ1: a sweep removes what was not set for 45 s and tells everybody, the silent one included",
+        arguments: TestBackend.available)
+    func sweep(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             await harness.startJobs()
             let silent = try await harness.subscriber(alice)
             let lively = try await harness.subscriber(alice)
@@ -278,9 +291,9 @@ struct PresenceTests {
         }
     }
 
-    @Test("operations §6: a shutdown announces no leave")
-    func shutdown() async throws {
-        try await EngineHarness.run { harness in
+    @Test("operations §6: a shutdown announces no leave", arguments: TestBackend.available)
+    func shutdown(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             setter.setPresence(Self.data, in: alice.space)
@@ -303,9 +316,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("a subscription that ends from outside takes its presence with it, also one that is set in that instant")
-    func endedFromOutside() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "a subscription that ends from outside takes its presence with it, also one that is set in that instant",
+        arguments: TestBackend.available)
+    func endedFromOutside(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let setter = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             setter.setPresence(Self.data, in: alice.space)
@@ -321,9 +336,11 @@ struct PresenceTests {
         }
     }
 
-    @Test("threads: whatever order a set and the end of its subscription come in, the last word is a leave")
-    func race() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "threads: whatever order a set and the end of its subscription come in, the last word is a leave",
+        arguments: TestBackend.available)
+    func race(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let watcher = try await harness.subscriber(alice)
             let presence = harness.engine.presence
             let broker = harness.engine.broker
@@ -352,9 +369,11 @@ struct PresenceTests {
 struct EventTests {
     private let alice = Principal.fixture("alice")
 
-    @Test("EVT-1: the other subscribers get the event, its sender does not; nothing is kept")
-    func send() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "EVT-1: the other subscribers get the event, its sender does not; nothing is kept",
+        arguments: TestBackend.available)
+    func send(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let sender = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             sender.sendEvent(ByteBuffer(bytes: [4, 5, 6]), to: alice.space)
@@ -367,9 +386,9 @@ struct EventTests {
         }
     }
 
-    @Test("EVT-2: 4,097 bytes are ignored, 4,096 and none are delivered")
-    func size() async throws {
-        try await EngineHarness.run { harness in
+    @Test("EVT-2: 4,097 bytes are ignored, 4,096 and none are delivered", arguments: TestBackend.available)
+    func size(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let sender = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             for count in [4_097, 4_096, 0] { sender.sendEvent(ByteBuffer(repeating: 7, count: count), to: alice.space) }
@@ -379,9 +398,11 @@ struct EventTests {
         }
     }
 
-    @Test("EVT-3: an event of a connection that is not subscribed, or to no space, reaches nobody")
-    func notSubscribed() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "EVT-3: an event of a connection that is not subscribed, or to no space, reaches nobody",
+        arguments: TestBackend.available)
+    func notSubscribed(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let sender = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             sender.sendEvent(ByteBuffer(bytes: [1]), to: alice.space)
@@ -391,9 +412,11 @@ struct EventTests {
         }
     }
 
-    @Test("wire §13 row 7: presence, events and pushes of one connection arrive in its order")
-    func order() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "wire §13 row 7: presence, events and pushes of one connection arrive in its order",
+        arguments: TestBackend.available)
+    func order(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let sender = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             sender.setPresence(ByteBuffer(bytes: [1]), in: alice.space)

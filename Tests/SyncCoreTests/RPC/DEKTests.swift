@@ -87,9 +87,11 @@ struct DEKTests {
         }
     }
 
-    @Test("rpc §2.6: a result that does not fit into one message names no DEK, one that does all")
-    func boundary() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "rpc §2.6: a result that does not fit into one message names no DEK, one that does all",
+        arguments: TestBackend.available)
+    func boundary(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.subscribe(alice.space)
             // Cursors below 24 take one byte, so that every entry is as long.
@@ -110,9 +112,11 @@ struct DEKTests {
         }
     }
 
-    @Test("DKG-2, DKR-4: params that are no map, then space ids that are none", arguments: listings + rewraps)
-    func invalid(method: Method) async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "DKG-2, DKR-4: params that are no map, then space ids that are none", arguments: listings + rewraps,
+        TestBackend.available)
+    func invalid(method: Method, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let message = try #require(method.invalidParamsMessage)
             await #expect(throws: ErrorBody(code: .invalidParams, message: message)) {
@@ -127,9 +131,9 @@ struct DEKTests {
 
     @Test(
         "FDG-1, FDG-3: files need their scope; a space id that is none comes first, the right to the space after",
-        arguments: [Method.fileDEKsGet, .deksGetFiles, .fileDEKsRewrap, .deksRewrapFiles])
-    func scope(method: Method) async throws {
-        try await EngineHarness.run { harness in
+        arguments: [Method.fileDEKsGet, .deksGetFiles, .fileDEKsRewrap, .deksRewrapFiles], TestBackend.available)
+    func scope(method: Method, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(.fixture("alice"))
             for space in [alice.space, .random()] {
                 await #expect(throws: ErrorBody(code: .forbidden, message: "files scope required")) {
@@ -144,9 +148,9 @@ struct DEKTests {
         }
     }
 
-    @Test("TOK-6: a token that is refreshed with the scope files opens deks.getFiles")
-    func refreshed() async throws {
-        try await EngineHarness.run { harness in
+    @Test("TOK-6: a token that is refreshed with the scope files opens deks.getFiles", arguments: TestBackend.available)
+    func refreshed(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(.fixture("alice"))
             await #expect(throws: ErrorBody(code: .forbidden, message: "files scope required")) {
                 let _: (chunks: [FileDEKEntry], result: DEKsGetResult<FileDEKEntry>) = try await client.deks(
@@ -162,9 +166,11 @@ struct DEKTests {
         }
     }
 
-    @Test("DKR-7: a rewrap moves no cursor and is told to nobody; who lists or pulls from 0 sees it")
-    func rewrap() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "DKR-7: a rewrap moves no cursor and is told to nobody; who lists or pulls from 0 sees it",
+        arguments: TestBackend.available)
+    func rewrap(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             _ = try await client.push(
@@ -260,9 +266,11 @@ struct DEKTests {
         }
     }
 
-    @Test("DKR-6: who may only read lists and does not rewrap, whatever is wrong with the items")
-    func permissions() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "DKR-6: who may only read lists and does not rewrap, whatever is wrong with the items",
+        arguments: TestBackend.available)
+    func permissions(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             try await harness.write([.fixture(1, dek: .wrappedDEK(epoch: 1))], to: space.id)
             var bob = SharedSpace.principal("bob")
@@ -291,9 +299,11 @@ struct DEKTests {
         }
     }
 
-    @Test("C3: a list in progress is cut by the revocation: no chunk after it, no result, forbidden")
-    func cut() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "C3: a list in progress is cut by the revocation: no chunk after it, no result, forbidden",
+        arguments: TestBackend.available)
+    func cut(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             try await harness.write(
                 (1...400).map { .fixture($0, dek: .wrappedDEK(epoch: 1)) }, to: space.id)
@@ -320,9 +330,9 @@ struct DEKTests {
         }
     }
 
-    @Test("rpc §11: the personal space is made on first contact", arguments: listings + rewraps)
-    func firstContact(method: Method) async throws {
-        try await EngineHarness.run { harness in
+    @Test("rpc §11: the personal space is made on first contact", arguments: listings + rewraps, TestBackend.available)
+    func firstContact(method: Method, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let params = DEKsRewrapParams(space: alice.space.wireText, deks: [])
             _ = try await client.answer(to: client.request(method, params))
@@ -330,9 +340,9 @@ struct DEKTests {
         }
     }
 
-    @Test("rpc §11: a storage that fails is internal", arguments: listings + rewraps)
-    func storageFails(method: Method) async throws {
-        try await EngineHarness.run { harness in
+    @Test("rpc §11: a storage that fails is internal", arguments: listings + rewraps, TestBackend.available)
+    func storageFails(method: Method, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await client.settle()
             await harness.storage.close()

@@ -91,9 +91,10 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("SUB-21, TOK-7: a token without DID opens no shared space; nothing tells why")
-    func noDID() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-21, TOK-7: a token without DID opens no shared space; nothing tells why", arguments: TestBackend.available)
+    func noDID(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let bob = harness.connect(self.person("bob", did: ""))
             #expect(try await self.subscribe(bob, (space.id, space.ucan("bob"))) == self.forbidden(space.id))
@@ -102,9 +103,10 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("A failing entry leaves an existing subscription and the other entries alone")
-    func mixed() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "A failing entry leaves an existing subscription and the other entries alone", arguments: TestBackend.available)
+    func mixed(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let (first, second) = (try await Shared(harness), try await Shared(harness))
             let person = self.person("bob")
             let bob = harness.connect(person)
@@ -187,9 +189,11 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("C9, SUB-23: a revocation that cannot be looked up is internal, never forbidden")
-    func undecided() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "C9, SUB-23: a revocation that cannot be looked up is internal, never forbidden",
+        arguments: TestBackend.available)
+    func undecided(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let bob = harness.connect(self.person("bob"))
             _ = try await harness.database.execute("DROP TABLE revocations", [])
@@ -201,9 +205,9 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("Why somebody was refused is in the log, the token is not")
-    func logged() async throws {
-        try await EngineHarness.run { harness in
+    @Test("Why somebody was refused is in the log, the token is not", arguments: TestBackend.available)
+    func logged(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let bob = harness.connect(self.person("bob"))
             let ucan = space.ucan("bob", expiresAt: 1)
@@ -213,9 +217,11 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("NTF-7, C4: a subscription ends with its delegation; its client is told, its presence leaves, others go on")
-    func expiry() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "NTF-7, C4: a subscription ends with its delegation; its client is told, its presence leaves, others go on",
+        arguments: TestBackend.available)
+    func expiry(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let watch = Task { await harness.engine.services.authorities.run() }
             defer { watch.cancel() }
@@ -243,9 +249,9 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("C3: who is revoked between its check and its subscription is not let in")
-    func revokedMeanwhile() async throws {
-        try await EngineHarness.run { harness in
+    @Test("C3: who is revoked between its check and its subscription is not let in", arguments: TestBackend.available)
+    func revokedMeanwhile(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let bob = harness.connect(self.person("bob"))
             let ucan = space.ucan("bob")
@@ -258,9 +264,11 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("C3: who is revoked while the answer is made is told that it has not subscribed")
-    func revokedBeforeAnswer() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "C3: who is revoked while the answer is made is told that it has not subscribed",
+        arguments: TestBackend.available)
+    func revokedBeforeAnswer(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let bob = harness.connect(self.person("bob"))
             let ucan = space.ucan("bob")
@@ -280,9 +288,11 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("C3: a chain that is revoked while its entry is answered fails, and cancels nothing that rests on another")
-    func revokedRenewal() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "C3: a chain that is revoked while its entry is answered fails, and cancels nothing that rests on another",
+        arguments: TestBackend.available)
+    func revokedRenewal(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let (alice, bob) = (harness.connect(self.person("alice")), harness.connect(self.person("bob")))
             let (first, second) = (space.ucan("bob"), space.ucan("bob"))
@@ -300,9 +310,11 @@ struct DelegatedAccessTests {
         }
     }
 
-    @Test("C3: an entry that fails in storage leaves the authority of the subscription as it was")
-    func failedRenewal() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "C3: an entry that fails in storage leaves the authority of the subscription as it was",
+        arguments: TestBackend.available)
+    func failedRenewal(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await Shared(harness)
             let bob = harness.connect(self.person("bob"))
             let (first, second) = (space.ucan("bob"), space.ucan("bob"))

@@ -35,9 +35,9 @@ struct EpochTests {
 
     @Test(
         "EPB-2, EPB-3, C1: an epoch that cannot be begun is a result in the words of the family",
-        arguments: ProtocolFamily.allCases)
-    func conflict(family: ProtocolFamily) async throws {
-        try await EngineHarness.run { harness in
+        arguments: ProtocolFamily.allCases, TestBackend.available)
+    func conflict(family: ProtocolFamily, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice, family: family)
             let word = family == .less ? "conflict" : "epoch_conflict"
             let skipped = EpochConflict(error: word, currentEpoch: 1, rewrapEpoch: nil)
@@ -46,15 +46,19 @@ struct EpochTests {
             let pending = EpochConflict(error: word, currentEpoch: 2, rewrapEpoch: 2)
             #expect(try await client.beginEpoch(2, in: alice.space) == .conflict(pending))
             #expect(try await client.beginEpoch(3, in: alice.space) == .conflict(pending))
+            // Requests are counted after their answer.
+            try await client.settle()
             let refused = try harness.metrics.expectCounter(
                 "rpc_requests_total", [("method", "epoch.begin"), ("outcome", "conflict")])
             #expect(refused.totalValue == 3)
         }
     }
 
-    @Test("EPB-6: epochs that are not the next one conflict", arguments: [1, 0, -1, Int32.min, Int32.max])
-    func notNext(epoch: Int32) async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "EPB-6: epochs that are not the next one conflict", arguments: [1, 0, -1, Int32.min, Int32.max],
+        TestBackend.available)
+    func notNext(epoch: Int32, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let conflict = EpochConflict(error: "conflict", currentEpoch: 1, rewrapEpoch: nil)
             let result = try await client.beginEpoch(epoch, in: alice.space, setsMinimum: true)
@@ -63,9 +67,9 @@ struct EpochTests {
         }
     }
 
-    @Test("EPB-4, EPC-3: params that are no map, then space ids that are none")
-    func invalid() async throws {
-        try await EngineHarness.run { harness in
+    @Test("EPB-4, EPC-3: params that are no map, then space ids that are none", arguments: TestBackend.available)
+    func invalid(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             for (method, name) in [(Method.epochBegin, "begin"), (.epochComplete, "complete")] {
                 await #expect(throws: ErrorBody(code: .invalidParams, message: "invalid epoch \(name) params")) {
@@ -81,9 +85,11 @@ struct EpochTests {
         }
     }
 
-    @Test("EPB-5: epochs are for who may write; set_min_key_generation keeps older keys out from then on")
-    func shared() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "EPB-5: epochs are for who may write; set_min_key_generation keeps older keys out from then on",
+        arguments: TestBackend.available)
+    func shared(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             let (alice, bob) = (SharedSpace.principal("alice"), SharedSpace.principal("bob"))
             let (writer, reader) = (harness.connect(alice), harness.connect(bob))
@@ -132,9 +138,11 @@ struct EpochTests {
         }
     }
 
-    @Test("rpc §10: nobody hears of an epoch, and the cursor stays; the personal space is made on first contact")
-    func silent() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "rpc §10: nobody hears of an epoch, and the cursor stays; the personal space is made on first contact",
+        arguments: TestBackend.available)
+    func silent(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let watcher = try await harness.subscriber(alice)
             let client = harness.connect(alice)
             _ = try await client.beginEpoch(2, in: alice.space)
@@ -149,9 +157,9 @@ struct EpochTests {
         }
     }
 
-    @Test("rpc §10: a storage that fails is internal")
-    func storageFails() async throws {
-        try await EngineHarness.run { harness in
+    @Test("rpc §10: a storage that fails is internal", arguments: TestBackend.available)
+    func storageFails(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await client.settle()
             await harness.storage.close()

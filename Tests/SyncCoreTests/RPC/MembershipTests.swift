@@ -47,9 +47,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("MLS-5: only entries behind since_seq are listed, with the version of the log")
-    func since() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "MLS-5: only entries behind since_seq are listed, with the version of the log", arguments: TestBackend.available
+    )
+    func since(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             var last: ByteBuffer?
             for number in 0..<3 {
@@ -67,9 +69,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("first contact by membership.list, append and revoke creates the personal space")
-    func firstContact() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "first contact by membership.list, append and revoke creates the personal space",
+        arguments: TestBackend.available)
+    func firstContact(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let (bob, carol) = (Principal.fixture("bob"), Principal.fixture("carol"))
             #expect(
                 try await harness.connect(alice).members(of: alice.space)
@@ -83,9 +87,10 @@ struct MembershipTests {
     }
 
     @Test(
-        "MAP-2: another version, or a hash that is not the last one's, is a conflict; nothing is written or announced")
-    func conflict() async throws {
-        try await EngineHarness.run { harness in
+        "MAP-2: another version, or a hash that is not the last one's, is a conflict; nothing is written or announced",
+        arguments: TestBackend.available)
+    func conflict(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             let first = MembershipAppendParams.fixture("first", to: alice.space)
@@ -112,9 +117,9 @@ struct MembershipTests {
         }
     }
 
-    @Test("MAP-4, MAP-5: what is wrong with an entry, the first thing first")
-    func invalidEntry() async throws {
-        try await EngineHarness.run { harness in
+    @Test("MAP-4, MAP-5: what is wrong with an entry, the first thing first", arguments: TestBackend.available)
+    func invalidEntry(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             func expect(_ message: String, _ change: (inout MembershipAppendParams) -> Void) async {
                 // From the last check to the first, each change makes an earlier one fail too.
@@ -142,9 +147,9 @@ struct MembershipTests {
         }
     }
 
-    @Test("MAP-5: the hash is SHA-256 of the payload alone")
-    func hashVector() async throws {
-        try await EngineHarness.run { harness in
+    @Test("MAP-5: the hash is SHA-256 of the payload alone", arguments: TestBackend.available)
+    func hashVector(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let entry = MembershipAppendParams(
                 space: alice.space.wireText, expectedVersion: 0, previousHash: ByteBuffer(),
                 entryHash: ByteBuffer(hex: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
@@ -156,9 +161,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("rpc §2.6: a payload that could not be delivered is too large, the largest other one is not; nor is its list")
-    func size() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "rpc §2.6: a payload that could not be delivered is too large, the largest other one is not; nor is its list",
+        arguments: TestBackend.available)
+    func size(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             let largest = ByteBuffer(repeating: 1, count: Limits.membershipPayloadBytesMax)
@@ -185,9 +192,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("MAP-3, MLS-3, MRV-5: params that are a text string have the message of their method")
-    func undecodable() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "MAP-3, MLS-3, MRV-5: params that are a text string have the message of their method",
+        arguments: TestBackend.available)
+    func undecodable(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             for (method, message) in [
                 (Method.membershipAppend, "invalid membership append params"),
@@ -201,9 +210,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("MRV-4, MRV-5, MLS-3: an empty CID counts before the space id, which is checked for revoke and list")
-    func invalidRevoke() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "MRV-4, MRV-5, MLS-3: an empty CID counts before the space id, which is checked for revoke and list",
+        arguments: TestBackend.available)
+    func invalidRevoke(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             func revoke(_ cid: String, _ space: String) async throws {
                 let params = MembershipRevokeParams(space: space, ucanCID: cid)
@@ -241,9 +252,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("MRV-2, MLS-2: without a delegation another space is forbidden, existing or not")
-    func forbidden() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "MRV-2, MLS-2: without a delegation another space is forbidden, existing or not",
+        arguments: TestBackend.available)
+    func forbidden(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let shared = try await harness.database.makeSharedSpace()
             for space in [shared, .random(), Principal.fixture("bob").space] {
@@ -255,9 +268,11 @@ struct MembershipTests {
         }
     }
 
-    @Test("MRV-3, MLS-7, C9: a storage failure is internal, never forbidden, and nobody hears of it")
-    func storageFailure() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "MRV-3, MLS-7, C9: a storage failure is internal, never forbidden, and nobody hears of it",
+        arguments: TestBackend.available)
+    func storageFailure(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             let shared = try await harness.database.makeSharedSpace()

@@ -16,9 +16,9 @@ struct PullTests {
         try answer.result.decode(as: ChunkCount.self).chunks
     }
 
-    @Test("PUL-1: begin, record, commit, and the number of chunks")
-    func oneRecord() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PUL-1: begin, record, commit, and the number of chunks", arguments: TestBackend.available)
+    func oneRecord(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let change = PushParams.Change.fixture(1, "record-blob", dek: .wrappedDEK(epoch: 1))
             _ = try await client.push([change], to: alice.space)
@@ -38,9 +38,9 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-2: entries that cannot be served are skipped without a word")
-    func skipped() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PUL-2: entries that cannot be served are skipped without a word", arguments: TestBackend.available)
+    func skipped(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1)], to: alice.space)
             let shared = try await harness.database.makeSharedSpace()
@@ -56,18 +56,22 @@ struct PullTests {
         }
     }
 
-    @Test("SUB-19 of pull: first contact creates the personal space; an empty space is begin and commit")
-    func firstContact() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-19 of pull: first contact creates the personal space; an empty space is begin and commit",
+        arguments: TestBackend.available)
+    func firstContact(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let answer = try await harness.connect(alice).pull(alice.space)
             #expect(answer.chunks.map(\.name) == ["pull.begin", "pull.commit"])
             #expect(try await harness.storage.space(alice.space).clientID == alice.clientID)
         }
     }
 
-    @Test("PUL-7, PUL-8: record, member and file entries, each under its name; no prev_hash on the first member")
-    func kinds() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PUL-7, PUL-8: record, member and file entries, each under its name; no prev_hash on the first member",
+        arguments: TestBackend.available)
+    func kinds(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1)], to: alice.space)
             let first = PulledMember.fixture(1, cursor: 2)
@@ -103,9 +107,11 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-9, PUL-10: tombstones from a cursor on, not from zero; an empty blob is a live record")
-    func tombstones() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PUL-9, PUL-10: tombstones from a cursor on, not from zero; an empty blob is a live record",
+        arguments: TestBackend.available)
+    func tombstones(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1), .fixture(2, "")], to: alice.space)
             _ = try await client.push([.fixture(1, nil, at: 1)], to: alice.space)
@@ -124,9 +130,9 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-11: a pending rewrap is in pull.begin")
-    func rewrap() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PUL-11: a pending rewrap is in pull.begin", arguments: TestBackend.available)
+    func rewrap(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([], to: alice.space)
             try await harness.database.setRewrapEpoch(of: alice.space, to: 2)
@@ -136,9 +142,10 @@ struct PullTests {
     }
 
     @Test(
-        "rpc §5: a cursor ahead of the space is an empty pull; the requested spelling is echoed; twice is served twice")
-    func echo() async throws {
-        try await EngineHarness.run { harness in
+        "rpc §5: a cursor ahead of the space is an empty pull; the requested spelling is echoed; twice is served twice",
+        arguments: TestBackend.available)
+    func echo(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1)], to: alice.space)
             let upperCase = alice.space.wireText.uppercased()
@@ -158,9 +165,9 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-16, C29: 1,001 entries are refused; an empty list is no chunks")
-    func entryLimit() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PUL-16, C29: 1,001 entries are refused; an empty list is no chunks", arguments: TestBackend.available)
+    func entryLimit(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let entry = PullParams.Entry(id: SpaceID.random().wireText, since: 0)
             await #expect(throws: ErrorBody(code: .badRequest, message: "too many spaces in pull request")) {
@@ -174,9 +181,9 @@ struct PullTests {
         }
     }
 
-    @Test("rpc §5: a storage that fails before pull.begin leaves the space out")
-    func failsBeforeBegin() async throws {
-        try await EngineHarness.run { harness in
+    @Test("rpc §5: a storage that fails before pull.begin leaves the space out", arguments: TestBackend.available)
+    func failsBeforeBegin(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await client.settle()
             await harness.storage.close()
@@ -197,11 +204,12 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-12: a storage that fails mid-stream is an error, without a commit")
-    func failsMidStream() async throws {
-        try await EngineHarness.run { harness in
+    @Test("PUL-12: a storage that fails mid-stream is an error, without a commit", arguments: TestBackend.available)
+    func failsMidStream(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
-            try await fill(alice.space, 2_000, bytes: 1_000, harness)
+            // More than all buffers of a socket hold.
+            try await fill(alice.space, 1_000, bytes: 20_000, harness)
             let id = client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
             guard case .chunk(_, "pull.begin", _) = try await client.next() else {
                 Issue.record("no begin")
@@ -224,9 +232,11 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-14: a sync may arrive between chunks; the pull does not contain that push")
-    func pushDuringPull() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PUL-14: a sync may arrive between chunks; the pull does not contain that push",
+        arguments: TestBackend.available)
+    func pushDuringPull(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = try await harness.subscriber(alice)
             try await fill(alice.space, 1_000, bytes: 100, harness)
             let id = client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
@@ -248,9 +258,11 @@ struct PullTests {
         }
     }
 
-    @Test("PUL-15, PL11: 100,000 records to a slow reader: never more than the queue's bounds in memory, correct count")
-    func boundedMemory() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PUL-15, PL11: 100,000 records to a slow reader: never more than the queue's bounds in memory, correct count",
+        arguments: TestBackend.available)
+    func boundedMemory(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await fill(alice.space, 100_000, bytes: 10, harness)
             let id = client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
@@ -273,9 +285,11 @@ struct PullTests {
         }
     }
 
-    @Test("architecture R1: a connection that ends during a pull gives its snapshot back", arguments: [false, true])
-    func freesSnapshot(byClosing: Bool) async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "architecture R1: a connection that ends during a pull gives its snapshot back", arguments: [false, true],
+        TestBackend.available)
+    func freesSnapshot(byClosing: Bool, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await fill(alice.space, 2_000, bytes: 1_000, harness)
             client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))

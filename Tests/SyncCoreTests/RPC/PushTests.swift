@@ -12,9 +12,9 @@ struct PushTests {
     private let alice = Principal.fixture("alice")
     private let bob = Principal.fixture("bob")
 
-    @Test("PSH-1: the first push creates the personal space and answers its cursor")
-    func firstPush() async throws {
-        try await EngineHarness.run { (harness) async throws in
+    @Test("PSH-1: the first push creates the personal space and answers its cursor", arguments: TestBackend.available)
+    func firstPush(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { (harness) async throws in
             let client = harness.connect(alice)
             #expect(try await client.push([.fixture(1)], to: alice.space) == .accepted(cursor: 1))
             #expect(try await client.push([.fixture(1, "again", at: 1)], to: alice.space) == .accepted(cursor: 2))
@@ -22,9 +22,11 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-2, PSH-3: a bad space id is bad_request, somebody else's space forbidden, known or not")
-    func refusedSpaces() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-2, PSH-3: a bad space id is bad_request, somebody else's space forbidden, known or not",
+        arguments: TestBackend.available)
+    func refusedSpaces(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let invalid: PushResult = try await client.call(.push, PushParams(space: "not-a-uuid", changes: []))
             #expect(invalid == .refused(.badRequest))
@@ -43,9 +45,11 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-5, PSH-14: a stale change is a conflict and nothing of the push is written")
-    func conflict() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-5, PSH-14: a stale change is a conflict and nothing of the push is written",
+        arguments: TestBackend.available)
+    func conflict(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             _ = try await client.push([.fixture(1)], to: alice.space)
@@ -57,9 +61,11 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-6, PSH-7, NTF-4, NTF-5: other subscribers of the space get one sync, everybody else none")
-    func broadcast() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-6, PSH-7, NTF-4, NTF-5: other subscribers of the space get one sync, everybody else none",
+        arguments: TestBackend.available)
+    func broadcast(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let pusher = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             let idle = harness.connect(alice)
@@ -105,9 +111,11 @@ struct PushTests {
                         """))
     }
 
-    @Test("NTF-2, PSH-15: three changes, one a delete, are one sync of three records in request order")
-    func deletes() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "NTF-2, PSH-15: three changes, one a delete, are one sync of three records in request order",
+        arguments: TestBackend.available)
+    func deletes(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let pusher = harness.connect(alice)
             _ = try await pusher.push([.fixture(2)], to: alice.space)
             let watcher = try await harness.subscriber(alice)
@@ -130,9 +138,11 @@ struct PushTests {
         }
     }
 
-    @Test("rpc §17 row 7: a sync carries the space's real key generation and rewrap epoch")
-    func epochs() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "rpc §17 row 7: a sync carries the space's real key generation and rewrap epoch",
+        arguments: TestBackend.available)
+    func epochs(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let pusher = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             try await harness.database.setKeyGenerations(of: alice.space, current: 5, minimum: 1)
@@ -144,9 +154,9 @@ struct PushTests {
         }
     }
 
-    @Test("NTF-6: a sync that no client could read becomes a nudge")
-    func nudge() async throws {
-        try await EngineHarness.run { harness in
+    @Test("NTF-6: a sync that no client could read becomes a nudge", arguments: TestBackend.available)
+    func nudge(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let pusher = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             func changes(_ numbers: ClosedRange<Int>, bytes: Int) -> [PushParams.Change] {
@@ -186,18 +196,19 @@ struct PushTests {
                         expectedCursor: 0, dek: .wrappedDEK())
                 ], .payloadTooLarge
             ),
-        ] as [([PushParams.Change], RPCErrorCode)])
-    func unacceptable(changes: [PushParams.Change], code: RPCErrorCode) async throws {
-        try await EngineHarness.run { (harness) async throws in
+        ] as [(changes: [PushParams.Change], code: RPCErrorCode)], TestBackend.available)
+    func unacceptable(example: (changes: [PushParams.Change], code: RPCErrorCode), on backend: TestBackend) async throws
+    {
+        try await EngineHarness.run(on: backend) { (harness) async throws in
             let client = harness.connect(alice)
-            #expect(try await client.push(changes, to: alice.space) == .refused(code))
+            #expect(try await client.push(example.changes, to: alice.space) == .refused(example.code))
             await #expect(throws: StorageError.spaceNotFound) { try await harness.storage.space(alice.space) }
         }
     }
 
-    @Test("PSH-22: blob and DEK of exactly 4,193,280 bytes can be stored and pulled")
-    func largest() async throws {
-        try await EngineHarness.run { (harness) async throws in
+    @Test("PSH-22: blob and DEK of exactly 4,193,280 bytes can be stored and pulled", arguments: TestBackend.available)
+    func largest(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { (harness) async throws in
             let client = harness.connect(alice)
             let blob = ByteBuffer(repeating: 5, count: 4_193_280 - 44)
             let change = PushParams.Change(
@@ -214,9 +225,9 @@ struct PushTests {
         }
     }
 
-    @Test("operations §2.4: the blob limit is configurable")
-    func blobLimit() async throws {
-        try await EngineHarness.run {
+    @Test("operations §2.4: the blob limit is configurable", arguments: TestBackend.available)
+    func blobLimit(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.recordBlobBytesMax = 3
         } _: { (harness) async throws in
             let client = harness.connect(alice)
@@ -225,9 +236,11 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-16: an empty push on an empty space answers ok without cursor and broadcasts nothing")
-    func empty() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-16: an empty push on an empty space answers ok without cursor and broadcasts nothing",
+        arguments: TestBackend.available)
+    func empty(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             #expect(try await client.push([], to: alice.space) == .accepted(cursor: 0))
@@ -239,9 +252,11 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-19: a storage failure is internal, without a sync; its detail goes to the log")
-    func storageFailure() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-19: a storage failure is internal, without a sync; its detail goes to the log",
+        arguments: TestBackend.available)
+    func storageFailure(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             try await client.settle()
@@ -260,9 +275,11 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-18, Δ-S4: DEKs of an epoch below the minimum of a shared space are key_generation_stale")
-    func staleKeyGeneration() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-18, Δ-S4: DEKs of an epoch below the minimum of a shared space are key_generation_stale",
+        arguments: TestBackend.available)
+    func staleKeyGeneration(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             var member = alice
             member.personalSpace = try await harness.database.makeSharedSpace(keyGeneration: 2, minKeyGeneration: 2)
             let client = harness.connect(member)
@@ -273,9 +290,10 @@ struct PushTests {
         }
     }
 
-    @Test("PSH-21: a record id in upper case is stored and broadcast in canonical form")
-    func upperCaseRecord() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PSH-21: a record id in upper case is stored and broadcast in canonical form", arguments: TestBackend.available)
+    func upperCaseRecord(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let watcher = try await harness.subscriber(alice)
             let id = RecordID.random()

@@ -56,18 +56,19 @@ struct RateLimitTests {
         }
     }
 
-    @Test("MAP-7: without an identity hash key nobody is limited")
-    func unlimited() async throws {
-        try await EngineHarness.run { harness in
+    @Test("MAP-7: without an identity hash key nobody is limited", arguments: TestBackend.available)
+    func unlimited(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await self.append(12, client, alice.space)
             for _ in 0..<12 { _ = try await client.invite(mailbox("a")) }
         }
     }
 
-    @Test("operations §2.4: a limit of 0 is none, another one is named in the refusal")
-    func configured() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "operations §2.4: a limit of 0 is none, another one is named in the refusal", arguments: TestBackend.available)
+    func configured(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture(invitations: 2, appends: 0)
         } _: { harness in
             let client = harness.connect(alice)
@@ -79,9 +80,11 @@ struct RateLimitTests {
         }
     }
 
-    @Test("INC-11: after ten invitations an hour the next is refused, even one to an invalid mailbox")
-    func invitations() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "INC-11: after ten invitations an hour the next is refused, even one to an invalid mailbox",
+        arguments: TestBackend.available)
+    func invitations(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture()
         } _: { harness in
             let client = harness.connect(alice)
@@ -97,9 +100,11 @@ struct RateLimitTests {
         }
     }
 
-    @Test("auth §10.2: actions are counted under the keyed hash of issuer and user, which tells neither")
-    func actors() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "auth §10.2: actions are counted under the keyed hash of issuer and user, which tells neither",
+        arguments: TestBackend.available)
+    func actors(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture()
         } _: { harness in
             var user = alice
@@ -117,9 +122,9 @@ struct RateLimitTests {
         }
     }
 
-    @Test("rpc §2.7: the window slides: what is older than an hour does not count")
-    func window() async throws {
-        try await EngineHarness.run {
+    @Test("rpc §2.7: the window slides: what is older than an hour does not count", arguments: TestBackend.available)
+    func window(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture(invitations: 1)
         } _: { harness in
             let client = harness.connect(alice)
@@ -132,9 +137,11 @@ struct RateLimitTests {
         }
     }
 
-    @Test("rpc §2.7: a count that fails refuses the call with a text of its own; a record that fails does not")
-    func storageFailure() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "rpc §2.7: a count that fails refuses the call with a text of its own; a record that fails does not",
+        arguments: TestBackend.available)
+    func storageFailure(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture()
         } _: { harness in
             let client = harness.connect(alice)

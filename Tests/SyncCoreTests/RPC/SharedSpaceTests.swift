@@ -51,9 +51,11 @@ struct SharedSpaceTests {
         }
     }
 
-    @Test("MAP-10: who may only read cannot append or revoke, and that does not count against a limit")
-    func readOnly() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "MAP-10: who may only read cannot append or revoke, and that does not count against a limit",
+        arguments: TestBackend.available)
+    func readOnly(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture()
         } _: { harness in
             let space = try await SharedSpace.create(harness)
@@ -153,9 +155,9 @@ struct SharedSpaceTests {
         }
     }
 
-    @Test("MRV-11: who had subscribed again by another chain stays")
-    func revokedAfterRenewal() async throws {
-        try await EngineHarness.run { harness in
+    @Test("MRV-11: who had subscribed again by another chain stays", arguments: TestBackend.available)
+    func revokedAfterRenewal(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             let rootChain = space.chain("root", permission: .admin)
             let revoker = try await self.member("root", of: space, harness, ucan: rootChain)
@@ -172,9 +174,11 @@ struct SharedSpaceTests {
         }
     }
 
-    @Test("a member may take back its own access, hears nothing afterwards, and gets its answer")
-    func revokesItself() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "a member may take back its own access, hears nothing afterwards, and gets its answer",
+        arguments: TestBackend.available)
+    func revokesItself(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             let chain = space.chain("alice")
             let alice = try await self.member("alice", of: space, harness, ucan: chain)
@@ -186,9 +190,11 @@ struct SharedSpaceTests {
         }
     }
 
-    @Test("PRS-1, PRS-8, EVT-1: members of a shared space see each other under pseudonyms, also across users")
-    func presence() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PRS-1, PRS-8, EVT-1: members of a shared space see each other under pseudonyms, also across users",
+        arguments: TestBackend.available)
+    func presence(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             let alice = try await self.member("alice", of: space, harness)
             let bob = try await self.member("bob", of: space, harness, ucan: space.chain("bob", permission: .read))
@@ -202,9 +208,11 @@ struct SharedSpaceTests {
         }
     }
 
-    @Test("NTF-4: a subscriber of another space hears nothing of appends, revocations, presence and events")
-    func otherSpace() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "NTF-4: a subscriber of another space hears nothing of appends, revocations, presence and events",
+        arguments: TestBackend.available)
+    func otherSpace(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let space = try await SharedSpace.create(harness)
             let other = try await SharedSpace.create(harness)
             let stranger = try await self.member("carol", of: other, harness)
@@ -220,9 +228,11 @@ struct SharedSpaceTests {
         }
     }
 
-    @Test("OX4: no delegation, payload, mailbox id, presence or event appears in the log at trace level")
-    func logsHoldNoSecrets() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "OX4: no delegation, payload, mailbox id, presence or event appears in the log at trace level",
+        arguments: TestBackend.available)
+    func logsHoldNoSecrets(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.rateLimits = .fixture(invitations: 1)
         } _: { harness in
             let space = try await SharedSpace.create(harness)

@@ -46,9 +46,10 @@ struct SpaceCreateTests {
         }
     }
 
-    @Test("SPC-2, SPC-3, SPC-4, SPC-10: an id or a key of the wrong form, the id first")
-    func malformed() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SPC-2, SPC-3, SPC-4, SPC-10: an id or a key of the wrong form, the id first", arguments: TestBackend.available)
+    func malformed(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let badID = ErrorBody(code: .badRequest, message: "invalid space id")
             let badKey = ErrorBody(code: .badRequest, message: "invalid root public key")
@@ -68,9 +69,11 @@ struct SpaceCreateTests {
         }
     }
 
-    @Test("SPC-11, C2: a version-5 id, such as any personal space has, cannot be taken; other versions can")
-    func version5() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SPC-11, C2: a version-5 id, such as any personal space has, cannot be taken; other versions can",
+        arguments: TestBackend.available)
+    func version5(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let badID = ErrorBody(code: .badRequest, message: "invalid space id")
             for family in ProtocolFamily.allCases {
@@ -86,9 +89,11 @@ struct SpaceCreateTests {
         }
     }
 
-    @Test("SPC-5: an id that exists is a conflict, whoever has it and with whatever key")
-    func exists() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SPC-5: an id that exists is a conflict, whoever has it and with whatever key", arguments: TestBackend.available
+    )
+    func exists(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let conflict = ErrorBody(code: .conflict, message: "space already exists")
             _ = try await self.create(Self.id, Self.key, client)
@@ -101,9 +106,9 @@ struct SpaceCreateTests {
         }
     }
 
-    @Test("SPC-6: a storage failure is internal, with the reason in the log alone")
-    func storageFailure() async throws {
-        try await EngineHarness.run { harness in
+    @Test("SPC-6: a storage failure is internal, with the reason in the log alone", arguments: TestBackend.available)
+    func storageFailure(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             try await client.settle()
             await harness.storage.close()
@@ -113,9 +118,9 @@ struct SpaceCreateTests {
         }
     }
 
-    @Test("SPC-7, SPC-8: undecodable params", arguments: ["63666f6f", "a1626964 6161", "a0"])
-    func undecodable(params: String) async throws {
-        try await EngineHarness.run { harness in
+    @Test("SPC-7, SPC-8: undecodable params", arguments: ["63666f6f", "a1626964 6161", "a0"], TestBackend.available)
+    func undecodable(params: String, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             await #expect(throws: ErrorBody(code: .invalidParams, message: "invalid space create params")) {
                 try await client.call(.spaceCreate, hex: params)

@@ -12,9 +12,10 @@ struct SubscribeTests {
     private let alice = Principal.fixture("alice")
     private let bob = Principal.fixture("bob")
 
-    @Test("SUB-1: the personal space with its cursor, key generation and rewrap epoch")
-    func personal() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-1: the personal space with its cursor, key generation and rewrap epoch", arguments: TestBackend.available)
+    func personal(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1)], to: alice.space)
             try await harness.database.setKeyGenerations(of: alice.space, current: 3, minimum: 1)
@@ -26,9 +27,11 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-2, SUB-3: 1,001 entries are refused and nothing is subscribed, 1,000 are processed")
-    func tooMany() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-2, SUB-3: 1,001 entries are refused and nothing is subscribed, 1,000 are processed",
+        arguments: TestBackend.available)
+    func tooMany(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let entry = SubscribeParams.Entry(id: alice.space.wireText)
             await #expect(throws: ErrorBody(code: .badRequest, message: "too many spaces in subscribe request")) {
@@ -46,9 +49,11 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-4, SUB-5, SUB-20: bad ids and foreign spaces fail by themselves, in request order, existing or not")
-    func failures() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-4, SUB-5, SUB-20: bad ids and foreign spaces fail by themselves, in request order, existing or not",
+        arguments: TestBackend.available)
+    func failures(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await harness.storage.getOrCreateSpace(bob.space, clientID: "other")
             let shared = try await harness.database.makeSharedSpace()
@@ -70,18 +75,18 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-13: an empty list gives an empty result")
-    func empty() async throws {
-        try await EngineHarness.run { harness in
+    @Test("SUB-13: an empty list gives an empty result", arguments: TestBackend.available)
+    func empty(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let result = try await client.subscribe()
             #expect(result == SubscribeResult(spaces: []))
         }
     }
 
-    @Test("SUB-17, SUB-18: there are no peers, asked for or not")
-    func peers() async throws {
-        try await EngineHarness.run { harness in
+    @Test("SUB-17, SUB-18: there are no peers, asked for or not", arguments: TestBackend.available)
+    func peers(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let result: SubscribeResult = try await client.call(
                 .subscribe,
@@ -92,9 +97,11 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-19: first contact creates the personal space under the caller's client id, once")
-    func firstContact() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-19: first contact creates the personal space under the caller's client id, once",
+        arguments: TestBackend.available)
+    func firstContact(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             await #expect(throws: StorageError.spaceNotFound) { try await harness.storage.space(alice.space) }
             let result = try await harness.connect(alice).subscribe(alice.space)
             #expect(result.spaces == [.init(id: alice.space.wireText, cursor: 0, keyGeneration: 1)])
@@ -106,9 +113,11 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-22, SUB-23: a storage failure is internal for that space, never forbidden")
-    func storageFailure() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-22, SUB-23: a storage failure is internal for that space, never forbidden",
+        arguments: TestBackend.available)
+    func storageFailure(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let shared = try await harness.database.makeSharedSpace()
             await harness.storage.close()
@@ -124,9 +133,11 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-25: an id in upper case is accepted and echoed; broadcasts carry the canonical form")
-    func upperCase() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-25: an id in upper case is accepted and echoed; broadcasts carry the canonical form",
+        arguments: TestBackend.available)
+    func upperCase(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             let upperCase = alice.space.wireText.uppercased()
             let result: SubscribeResult = try await client.call(
@@ -139,9 +150,9 @@ struct SubscribeTests {
         }
     }
 
-    @Test("the same space twice gives two entries and one subscription")
-    func twice() async throws {
-        try await EngineHarness.run { harness in
+    @Test("the same space twice gives two entries and one subscription", arguments: TestBackend.available)
+    func twice(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             #expect(try await client.subscribe(alice.space, alice.space).spaces.count == 2)
             _ = try await client.subscribe(alice.space)
@@ -152,9 +163,9 @@ struct SubscribeTests {
         }
     }
 
-    @Test("a failed entry does not cancel the subscription that exists")
-    func failureKeepsSubscription() async throws {
-        try await EngineHarness.run { harness in
+    @Test("a failed entry does not cancel the subscription that exists", arguments: TestBackend.available)
+    func failureKeepsSubscription(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = try await harness.subscriber(alice)
             let pusher = harness.connect(alice)
             _ = try await client.subscribe(.random())
@@ -166,9 +177,11 @@ struct SubscribeTests {
         }
     }
 
-    @Test("SUB-26, wire §13 row 9: what the answer does not count arrives as a notification, whenever it was committed")
-    func noGap() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "SUB-26, wire §13 row 9: what the answer does not count arrives as a notification, whenever it was committed",
+        arguments: TestBackend.available)
+    func noGap(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let alice = self.alice
             let pusher = harness.connect(alice)
             _ = try await pusher.push([.fixture(1)], to: alice.space)
@@ -185,9 +198,9 @@ struct SubscribeTests {
         }
     }
 
-    @Test("UNS-1, PSH-20: after unsubscribe, in any spelling, nothing arrives")
-    func unsubscribe() async throws {
-        try await EngineHarness.run { harness in
+    @Test("UNS-1, PSH-20: after unsubscribe, in any spelling, nothing arrives", arguments: TestBackend.available)
+    func unsubscribe(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let watcher = try await harness.subscriber(alice)
             watcher.notify(
                 .unsubscribe,

@@ -19,9 +19,9 @@ struct TokenRefreshTests {
             ("", "missing auth token"), ("unknown", "invalid auth token"), ("refused-expired", "expired auth token"),
             ("refused-untrustedIssuer", "untrusted auth issuer"), ("files", "sync scope required"),
             ("bob", "token identity mismatch"), ("client", "token identity mismatch"),
-        ])
-    func refused(token: String, error: String) async throws {
-        try await EngineHarness.run { harness in
+        ] as [(token: String, error: String)], TestBackend.available)
+    func refused(example: (token: String, error: String), on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             harness.tokens.issue(refusedAs: .expired)
             harness.tokens.issue(refusedAs: .untrustedIssuer)
             harness.tokens.issue(.fixture("alice", scopes: ["files"]), as: "files")
@@ -30,15 +30,17 @@ struct TokenRefreshTests {
             otherClient.clientID = "other"
             harness.tokens.issue(otherClient, as: "client")
             let client = harness.connect(alice)
-            let result = try await refresh(client, token)
-            #expect(result == TokenRefreshResult(error: error))
+            let result = try await refresh(client, example.token)
+            #expect(result == TokenRefreshResult(error: example.error))
             #expect(try await client.push([.fixture(1)], to: alice.space) == .accepted(cursor: 1))
         }
     }
 
-    @Test("TOK-3: a token of the same user and client is accepted, from any issuer; the subscription stays")
-    func accepted() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "TOK-3: a token of the same user and client is accepted, from any issuer; the subscription stays",
+        arguments: TestBackend.available)
+    func accepted(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = try await harness.subscriber(alice)
             var renewed = alice
             renewed.issuer = "https://accounts.betterbase.dev"
@@ -48,9 +50,11 @@ struct TokenRefreshTests {
         }
     }
 
-    @Test("wire §14: later requests run under the new identity, earlier pulls under the old one; the mailbox key stays")
-    func replacesIdentity() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "wire §14: later requests run under the new identity, earlier pulls under the old one; the mailbox key stays",
+        arguments: TestBackend.available)
+    func replacesIdentity(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.connectionsPerMailboxMax = 1
         } _: { harness in
             var moved = alice

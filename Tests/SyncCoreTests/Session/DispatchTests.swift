@@ -111,9 +111,11 @@ struct DispatchTests {
         }
     }
 
-    @Test("W-43, W-44: unknown keys are skipped; null and undefined optionals count as absent")
-    func tolerant() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "W-43, W-44: unknown keys are skipped; null and undefined optionals count as absent",
+        arguments: TestBackend.available)
+    func tolerant(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect()
             // Frame C3 of the contract, as the SDK sends unset optionals: `ucan` and `presence` are undefined.
             client.send(
@@ -134,9 +136,11 @@ struct DispatchTests {
         }
     }
 
-    @Test("W-42: a notification whose params are text is ignored and keeps the subscription")
-    func undecodableNotification() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "W-42: a notification whose params are text is ignored and keeps the subscription",
+        arguments: TestBackend.available)
+    func undecodableNotification(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = try await harness.subscriber()
             client.notify(.unsubscribe, RawItem(hex: "6474657874"))
             try await client.settle()
@@ -146,9 +150,9 @@ struct DispatchTests {
         }
     }
 
-    @Test("wire §5: answers echo the id verbatim and arrive in request order")
-    func order() async throws {
-        try await EngineHarness.run { harness in
+    @Test("wire §5: answers echo the id verbatim and arrive in request order", arguments: TestBackend.available)
+    func order(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect()
             let ids = (1...30).map { _ in client.request(.subscribe, SubscribeParams(spaces: [])) }
             for id in ids {
@@ -161,9 +165,11 @@ struct DispatchTests {
         }
     }
 
-    @Test("W-63, C18: a client that closes gets its Close frame echoed and leaves nothing behind")
-    func close() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "W-63, C18: a client that closes gets its Close frame echoed and leaves nothing behind",
+        arguments: TestBackend.available)
+    func close(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = try await harness.subscriber()
             client.connection.sendClose()
             #expect(await client.connection.next() == .closeEcho)
@@ -173,9 +179,11 @@ struct DispatchTests {
         }
     }
 
-    @Test("OX1, OX3: requests are counted by method and outcome, unknown methods under one name")
-    func metrics() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "OX1, OX3: requests are counted by method and outcome, unknown methods under one name",
+        arguments: TestBackend.available)
+    func metrics(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect()
             try await client.settle()
             _ = try await client.subscribe()

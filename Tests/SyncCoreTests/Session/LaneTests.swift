@@ -25,9 +25,11 @@ struct LaneTests {
         client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
     }
 
-    @Test("PUL-13 under R2: a request behind a 40 MB pull is answered within the queue's bounds, not after the pull")
-    func overtakes() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PUL-13 under R2: a request behind a 40 MB pull is answered within the queue's bounds, not after the pull",
+        arguments: TestBackend.available)
+    func overtakes(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             try await fill(40, harness)
             let client = harness.connect(alice)
             let pull = pullAll(client)
@@ -59,9 +61,9 @@ struct LaneTests {
         }
     }
 
-    @Test("R2: chunks of two pulls never interleave, and each precedes its response")
-    func noInterleaving() async throws {
-        try await EngineHarness.run { harness in
+    @Test("R2: chunks of two pulls never interleave, and each precedes its response", arguments: TestBackend.available)
+    func noInterleaving(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push((1...300).map { .fixture($0) }, to: alice.space)
             let pulls = (1...5).map { _ in pullAll(client) }
@@ -77,9 +79,9 @@ struct LaneTests {
         }
     }
 
-    @Test("W-62, R2: a pull sees the effects of every request before it")
-    func seesEarlierRequests() async throws {
-        try await EngineHarness.run { harness in
+    @Test("W-62, R2: a pull sees the effects of every request before it", arguments: TestBackend.available)
+    func seesEarlierRequests(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             for number in 1...20 {
                 let push = client.request(.push, PushParams(space: alice.space.wireText, changes: [.fixture(number)]))
@@ -91,9 +93,11 @@ struct LaneTests {
         }
     }
 
-    @Test("R2: when the streaming lane is full the connection is not read, and everything is answered in the end")
-    func fullLane() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "R2: when the streaming lane is full the connection is not read, and everything is answered in the end",
+        arguments: TestBackend.available)
+    func fullLane(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             try await fill(6, harness)
             let client = harness.connect(alice)
             let total = 3 * Limits.streamingRequestsQueuedMax
@@ -117,9 +121,9 @@ struct LaneTests {
         }
     }
 
-    @Test("wire §12: a client that does not read stalls its own requests only")
-    func stalls() async throws {
-        try await EngineHarness.run { harness in
+    @Test("wire §12: a client that does not read stalls its own requests only", arguments: TestBackend.available)
+    func stalls(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let lazy = harness.connect(alice)
             for _ in 1...300 { lazy.request(.subscribe, SubscribeParams(spaces: [])) }
             let other = harness.connect(alice)

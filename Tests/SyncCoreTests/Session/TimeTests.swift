@@ -12,9 +12,11 @@ import Testing
 struct TimeTests {
     private let alice = Principal.fixture("alice")
 
-    @Test("W-58: at the end of its lifetime a connection closes with 4001", arguments: [0.9, 1, 1.1])
-    func lifetime(factor: Double) async throws {
-        try await EngineHarness.run(lifetimeFactors: [factor]) { harness in
+    @Test(
+        "W-58: at the end of its lifetime a connection closes with 4001", arguments: [0.9, 1, 1.1],
+        TestBackend.available)
+    func lifetime(factor: Double, on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend, lifetimeFactors: [factor]) { harness in
             await harness.startJobs()
             let client = try await harness.open(alice)
             await harness.clock.waitForSleeper(of: .seconds(3_600) * factor - .seconds(5))
@@ -26,9 +28,11 @@ struct TimeTests {
         }
     }
 
-    @Test("W-58: one timer serves all connections, also those that are due before the ones that opened earlier")
-    func lifetimes() async throws {
-        try await EngineHarness.run(lifetimeFactors: [1.125, 0.875]) { harness in
+    @Test(
+        "W-58: one timer serves all connections, also those that are due before the ones that opened earlier",
+        arguments: TestBackend.available)
+    func lifetimes(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend, lifetimeFactors: [1.125, 0.875]) { harness in
             await harness.startJobs()
             let last = try await harness.open(alice)
             await harness.clock.waitForSleeper(of: .seconds(4_045))
@@ -75,9 +79,9 @@ struct TimeTests {
         }
     }
 
-    @Test("wire §14: without enforcement the end of a token closes nothing")
-    func expiryNotEnforced() async throws {
-        try await EngineHarness.run { harness in
+    @Test("wire §14: without enforcement the end of a token closes nothing", arguments: TestBackend.available)
+    func expiryNotEnforced(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             await harness.startJobs()
             var expiring = alice
             expiring.expiresAt = 1_700_000_010
@@ -89,9 +93,11 @@ struct TimeTests {
         }
     }
 
-    @Test("W-65, C30: with enforcement a connection closes with 4001 a minute after its token's end")
-    func expiry() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "W-65, C30: with enforcement a connection closes with 4001 a minute after its token's end",
+        arguments: TestBackend.available)
+    func expiry(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.enforcesTokenExpiry = true
         } _: { harness in
             var expiring = alice
@@ -110,9 +116,11 @@ struct TimeTests {
         }
     }
 
-    @Test("W-65, C30: a refresh in time keeps the connection; a token without end never expires")
-    func expiryRefreshed() async throws {
-        try await EngineHarness.run {
+    @Test(
+        "W-65, C30: a refresh in time keeps the connection; a token without end never expires",
+        arguments: TestBackend.available)
+    func expiryRefreshed(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) {
             $0.enforcesTokenExpiry = true
         } _: { harness in
             var expiring = alice
@@ -132,16 +140,18 @@ struct TimeTests {
         }
     }
 
-    @Test("OG4: without connections a shutdown returns at once")
-    func shutdownIdle() async throws {
-        try await EngineHarness.run { harness in
+    @Test("OG4: without connections a shutdown returns at once", arguments: TestBackend.available)
+    func shutdownIdle(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             await harness.engine.shutDown(grace: .seconds(10), closeWait: .seconds(5))
         }
     }
 
-    @Test("W-59: a shutdown closes idle connections, authenticated or not, with 1001, and refuses later ones")
-    func shutdown() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "W-59: a shutdown closes idle connections, authenticated or not, with 1001, and refuses later ones",
+        arguments: TestBackend.available)
+    func shutdown(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let idle = try await harness.subscriber(alice)
             let silent = harness.open()
             try await waitUntil { harness.engine.registry.sessions.count == 2 }
@@ -154,9 +164,11 @@ struct TimeTests {
         }
     }
 
-    @Test("OG1: a push in progress is answered, what comes behind it is not read, then 1001")
-    func shutdownDuringPush() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "OG1: a push in progress is answered, what comes behind it is not read, then 1001",
+        arguments: TestBackend.available)
+    func shutdownDuringPush(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1)], to: alice.space)
             var push = ""
@@ -175,9 +187,11 @@ struct TimeTests {
         }
     }
 
-    @Test("OG2: a pull that nobody reads is ended after the grace, without a false commit")
-    func shutdownDuringPull() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "OG2: a pull that nobody reads is ended after the grace, without a false commit",
+        arguments: TestBackend.available)
+    func shutdownDuringPull(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push((1...1_000).map { .fixture($0) }, to: alice.space)
             client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
@@ -200,9 +214,9 @@ struct TimeTests {
         }
     }
 
-    @Test("OG2: a pull that is read finishes within the grace, then 1001")
-    func shutdownLetsPullFinish() async throws {
-        try await EngineHarness.run { harness in
+    @Test("OG2: a pull that is read finishes within the grace, then 1001", arguments: TestBackend.available)
+    func shutdownLetsPullFinish(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push((1...1_000).map { .fixture($0) }, to: alice.space)
             let pulls = (1...2).map { _ in
@@ -218,9 +232,11 @@ struct TimeTests {
         }
     }
 
-    @Test("operations §6: a connection whose peer does not answer the close is left after the bounded wait")
-    func shutdownBounded() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "operations §6: a connection whose peer does not answer the close is left after the bounded wait",
+        arguments: TestBackend.available)
+    func shutdownBounded(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice, lingersAfterClose: true)
             try await client.settle()
             async let shutdown: Void = harness.engine.shutDown(grace: .seconds(10), closeWait: .seconds(5))

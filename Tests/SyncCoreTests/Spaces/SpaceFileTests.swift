@@ -106,9 +106,9 @@ struct SpaceFileTests {
         }
     }
 
-    @Test("Rows of files, records and spaces, for whoever may see them")
-    func lookups() async throws {
-        try await EngineHarness.run { harness in
+    @Test("Rows of files, records and spaces, for whoever may see them", arguments: TestBackend.available)
+    func lookups(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let spaces = harness.engine.services.spaces
             let writing = try await harness.grant(alice)
             let reading = try await harness.engine.services.authorizer.authorizeRead(
@@ -135,9 +135,11 @@ struct SpaceFileTests {
         }
     }
 
-    @Test("PU16, Δ-S7: a push that takes files away says so after its commit, another one does not")
-    func removed() async throws {
-        try await EngineHarness.run { harness in
+    @Test(
+        "PU16, Δ-S7: a push that takes files away says so after its commit, another one does not",
+        arguments: TestBackend.available)
+    func removed(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
             let client = harness.connect(alice)
             _ = try await client.push([.fixture(1), .fixture(2)], to: alice.space)
             let file = FileID.random()
