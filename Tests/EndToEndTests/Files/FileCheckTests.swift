@@ -145,6 +145,42 @@ struct FileCheckTests {
         }
     }
 
+    @Test("HL5–HL8: of several faults the first in the order of the contract counts", arguments: FileSetting.all)
+    func order(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
+            try await server.withRecord { files, _ in
+                let unknown = ("X-Record-ID", RecordID.fixture(9).wireText)
+                let dek = ("X-Wrapped-DEK", ByteBuffer.wrappedDEK(epoch: 1).base64)
+                let tooLong = ("Content-Length", "1048577")
+                // Each is right where the one before was wrong, and wrong in everything behind.
+                let cases: [([(String, String)], Int, String)] = [
+                    ([tooLong], 400, "X-Record-ID header required"),
+                    ([("X-Record-ID", "record"), tooLong], 400, "X-Record-ID must be a valid UUID"),
+                    ([unknown, tooLong], 400, "X-Wrapped-DEK header required"),
+                    ([unknown, ("X-Wrapped-DEK", "AAA"), tooLong], 400, "X-Wrapped-DEK must be valid base64"),
+                    (
+                        [unknown, ("X-Wrapped-DEK", "AAAA"), tooLong], 400,
+                        "X-Wrapped-DEK must decode to exactly 44 bytes"
+                    ),
+                    ([unknown, dek, ("Transfer-Encoding", "chunked")], 411, "Content-Length required"),
+                    ([unknown, dek, tooLong], 413, "file exceeds 1 MB limit"),
+                    ([unknown, dek, ("Content-Length", "1")], 400, "record not found in this space"),
+                ]
+                for (headers, status, message) in cases {
+                    let answer = try await files.request(
+                        "PUT", files.path(.random()), files.credentials + headers, ByteBuffer(string: "0\r\n\r\n"))
+                    #expect(answer.status == status, "\(message)")
+                    #expect(answer.message == message)
+                }
+                // Who may not write here is not told what is wrong with the headers.
+                let other = try server.client(.fileUser("bob"), in: files.space)
+                let refused = try await other.request(
+                    "PUT", other.path(.random()), other.credentials + [("Content-Length", "0")])
+                #expect(refused.message == "space not found")
+            }
+        }
+    }
+
     @Test("HL6: the record has to be one of this space, a deleted one will do", arguments: FileSetting.all)
     func record(_ setting: FileSetting) async throws {
         try await setting.withServer { server in

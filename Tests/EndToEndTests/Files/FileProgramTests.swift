@@ -74,7 +74,7 @@ struct FileProgramTests {
                         return count
                     }
                 }
-                for try await count in group { #expect(count >= 104_857_600) }
+                for try await count in group { #expect(count >= 104_857_600, "\(program.standardError)") }
             }
             let fourfold = try Self.memory("VmHWM", of: program.id)
             print(

@@ -300,6 +300,49 @@ struct ResumableUploadTests {
         }
     }
 
+    @Test("other members of a space know nothing of an upload, whatever they may write", arguments: FileSetting.all)
+    func otherMember(_ setting: FileSetting) async throws {
+        try await setting.withServer { server in
+            let space = SpaceID.random()
+            let (alice, bob) = (Principal.fileUser("alice"), Principal.fileUser("bob"))
+            let own = TestDelegation.chain(["alice", "alice"], .admin, over: space)
+            let write = TestDelegation.chain(["alice", "bob"], .write, over: space)
+            try await server.server.withClient(alice) { device in
+                _ = try await device.createSpace(space, rootPublicKey: TestDelegation.rootKey("alice"))
+                _ = try await device.push(PushParams(space: space.wireText, ucan: own, changes: [.fixture(1)]))
+            }
+            let files = try server.client(alice, in: space, ucan: own)
+            let file = FileID.random()
+            let upload = try #require(try await files.createUpload(file, length: 5).headers["location"])
+            let other = try server.client(bob, in: space, ucan: write)
+            #expect(try await other.request("HEAD", upload, other.credentials).status == 404)
+            #expect(try await other.append(upload, .pattern(5), 0..<5, completes: true).message == "upload not found")
+            #expect(try await other.request("DELETE", upload, other.credentials).message == "upload not found")
+            #expect(try await files.append(upload, .pattern(5), 0..<5, completes: true).status == 201)
+            #expect(try await other.get(file).body == .pattern(5))
+        }
+    }
+
+    @Test("an upload whose record is gone ends with it", arguments: FileSetting.all)
+    func recordGone(_ setting: FileSetting) async throws {
+        try await setting.withServer { _ in
+        } _: { server, database in
+            try await server.withRecord { files, _ in
+                let file = FileID.random()
+                let upload = try #require(
+                    try await files.createUpload(file, length: 5, .pattern(5)).headers["location"])
+                // No request can do this: what is deleted leaves a row.
+                try await database.execute("DELETE FROM records")
+                let refused = try await files.append(upload, .pattern(5), 5..<5, completes: true)
+                #expect(refused.status == 400)
+                #expect(refused.message == "record not found in this space")
+                #expect(refused.headers["upload-complete"] == "?1")
+                #expect(try await files.request("HEAD", upload, files.credentials).status == 404)
+                #expect(try await server.objects.isEmpty)
+            }
+        }
+    }
+
     @Test("a file that cannot be recorded now can be completed later", arguments: FileSetting.all)
     func completedLater(_ setting: FileSetting) async throws {
         try await setting.withServer { _ in

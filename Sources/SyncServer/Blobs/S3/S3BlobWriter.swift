@@ -125,23 +125,20 @@ final class S3BlobWriter: BlobWriter {
             upload = try await self.beginUpload()
             self.state.withLock { $0.upload = upload }
         }
-        var request = self.state.withLock { state in
-            let number = state.tags.count + 1
-            let request = S3Client.Request(
-                method: .PUT, key: self.key, query: [("partNumber", "\(number)"), ("uploadId", upload)],
-                body: state.part, payloadHash: SignatureV4.hex(state.hasher.finalize()),
-                timeout: S3Limits.uploadTimeout)
+        let (part, hash, number) = self.state.withLock { state in
+            let part = S3Part(state.part)
             state.part = ByteBuffer()
-            return request
+            return (part, SignatureV4.hex(state.hasher.finalize()), state.tags.count + 1)
         }
+        let request = S3Client.Request(
+            method: .PUT, key: self.key, query: [("partNumber", "\(number)"), ("uploadId", upload)], part: part,
+            payloadHash: hash, timeout: S3Limits.uploadTimeout)
         let answer = try await self.client.send(request)
         guard answer.status == .ok, let tag = answer.headers.first(name: "etag") else {
             throw .failed(detail: S3Client.describe(answer, to: request))
         }
-        // One allocation serves all parts, as long as nobody else holds it: freed ones of this size stay with the process.
-        var room = request.body.take() ?? ByteBuffer()
-        room.clear()
-        self.state.withLock { [room] state in
+        let room = part.takeRoom()
+        self.state.withLock { state in
             state.tags.append(tag)
             state.part = room
             state.hasher = SHA256()

@@ -16,6 +16,8 @@ struct S3Client: Sendable {
         /// Beyond those that every request has. Names in lower case.
         var headers: [(name: String, value: String)] = []
         var body: ByteBuffer?
+        /// Takes the place of `body`.
+        var part: S3Part?
         /// SHA-256 of the body in hexadecimal.
         var payloadHash = SignatureV4.emptyPayloadHash
         var timeout = S3Limits.answerTimeout
@@ -142,7 +144,11 @@ struct S3Client: Sendable {
             value: self.signature.authorization(
                 method: request.method.rawValue, path: path, query: request.query, headers: headers,
                 payloadHash: request.payloadHash, time: time))
-        if let body = request.body { outgoing.body = .bytes(body) }
+        if let part = request.part {
+            outgoing.body = .stream(part, length: .known(Int64(part.length)))
+        } else if let body = request.body {
+            outgoing.body = .bytes(body)
+        }
         do {
             return try await self.client.execute(outgoing, timeout: request.timeout)
         } catch {
