@@ -117,7 +117,7 @@ package final class SyncEngine: Sendable {
     }
 
     /// Lets requests in progress finish within `grace`, then closes every connection with 1001 `server shutting down`
-    /// (docs/contract/operations.md §6). Returns when all have ended or `closeWait` has passed. Connections that are
+    /// (docs/contract/operations.md §6). Resets those that have not ended after another `closeWait`. Connections that are
     /// handed to `serve` afterwards are closed with 1001 at once.
     package func shutDown(grace: Duration, closeWait: Duration) async {
         self.registry.beginShutdown()
@@ -129,9 +129,10 @@ package final class SyncEngine: Sendable {
         if await self.waitUntilEmpty(atMost: grace) { return }
         for session in self.registry.sessions { session.connection.close(.goingAway) }
         if await self.waitUntilEmpty(atMost: closeWait) { return }
+        let left = self.registry.sessions
         self.services.logger.warning(
-            "Connections left open",
-            metadata: Logger.metadata([.step: "sessions", .count: "\(self.registry.sessions.count)"]))
+            "Connections cut", metadata: Logger.metadata([.step: "sessions", .count: "\(left.count)"]))
+        for session in left { session.connection.abort() }
     }
 
     /// - Returns: False when the time has passed and sessions are left.

@@ -18,9 +18,12 @@ public enum Limits {
     /// Bytes waiting in one connection's outbound queue, whichever limit is reached first (architecture R3).
     public static let outboundBytesMax = 4_194_304
 
-    /// Bytes of UTF-8 of a frame's `id` and of its `method`, which the answer to a request repeats, in each chunk too. The ids
-    /// of the SDK have about 20 (docs/contract/wire.md §7.1).
-    public static let frameNameBytesMax = 1_024
+    /// Bytes of UTF-8 of a frame's `id` and of its `method`, which the answer to a request repeats, in each chunk too: with
+    /// the largest record a chunk stays below `messageBytesMax`. The ids of the SDK have about 20 (docs/contract/wire.md §7.1).
+    public static let frameNameBytesMax = 512
+
+    /// Bytes of UTF-8 of an invalid space id that an answer repeats; the rest of a longer one is left out.
+    public static let echoedSpaceIDBytesMax = 256
 
     /// Time from the 101 response to a complete auth frame.
     public static let authTimeout: Duration = .seconds(5)

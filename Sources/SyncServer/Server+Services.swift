@@ -11,6 +11,9 @@ struct ClientService: Service {
     let closeWait: Duration
     let logger: Logger
 
+    /// Time that connections which have been reset need to be gone.
+    private static let resetWait = Duration.seconds(1)
+
     private enum Part { case http, sessions, patience }
 
     func run() async throws {
@@ -25,7 +28,7 @@ struct ClientService: Service {
             }
             group.addTask {
                 try await gracefulShutdown()
-                try await ContinuousClock().sleep(for: self.grace + self.closeWait)
+                try await ContinuousClock().sleep(for: self.grace + self.closeWait + Self.resetWait)
                 return .patience
             }
             // The sockets outlive their sessions by a handshake, and requests in progress have as long. What is still open

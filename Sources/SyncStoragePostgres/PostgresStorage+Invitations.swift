@@ -105,7 +105,9 @@ private enum InvitationQuery {
     }
 
     /// PostgreSQL compares `char` values without the blanks behind them; a mailbox id has none.
-    static func mayExist(_ mailbox: String) -> Bool { mailbox.utf8.last != UInt8(ascii: " ") }
+    static func mayExist(_ mailbox: String) -> Bool {
+        mailbox.utf8.last != UInt8(ascii: " ") && !mailbox.utf8.contains(0)
+    }
 
     static func invitations(in mailbox: String, _ rows: PostgresRows) throws(StorageError) -> [Invitation] {
         var invitations: [Invitation] = []

@@ -46,7 +46,7 @@ private enum MembershipQuery {
             let create = PostgresStatement(
                 name: "ensure_space",
                 sql: "INSERT INTO spaces (id, client_id) VALUES ($1::uuid, $2::text) ON CONFLICT (id) DO NOTHING",
-                parameters: [space, PostgresValue.text(creator)])
+                parameters: [space, PostgresValue.name(creator)])
             statements.insert(create, at: 0)
         }
         return statements

@@ -215,7 +215,7 @@ extension PushFunction {
         for (index, push) in pushes.enumerated() {
             spaces.append(push.space.bits)
             generations.append(push.keyGeneration)
-            creators.append(push.creator.map { ByteBuffer(string: $0) })
+            creators.append(push.creator.map(PostgresValue.name))
             counts.append(Int32(push.changes.changes.count))
             for change in push.changes.changes {
                 owners.append(Int32(index + 1))

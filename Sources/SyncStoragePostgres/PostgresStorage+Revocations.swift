@@ -5,6 +5,8 @@ extension PostgresStorage {
     package func revoke(_ cid: String, in space: SpaceID) async throws(StorageError) {
         // The other processes hear of it with the commit, unlike of writes, which are many: none is left out and none is
         // told what was written later before it.
+        // A longer one has no place in the index, and is no token's: of that only so much is kept.
+        let storedCID = String(decoding: cid.utf8.prefix(RevocationAnnouncement.cidBytesMax), as: UTF8.self)
         let announcement = RevocationAnnouncement(origin: self.feed.origin, space: space, cid: cid)
         _ = try await self.run(
             PostgresStatement(
@@ -17,7 +19,7 @@ extension PostgresStorage {
                     SELECT pg_notify(\(PostgresChangeFeed.channelExpression), $3::text)
                     """,
                 parameters: [
-                    PostgresValue.id(space), PostgresValue.text(cid), PostgresValue.text(announcement.payload),
+                    PostgresValue.id(space), PostgresValue.name(storedCID), PostgresValue.text(announcement.payload),
                 ]))
     }
 

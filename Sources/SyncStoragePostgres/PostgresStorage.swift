@@ -170,7 +170,7 @@ extension PostgresStorage {
                 INSERT INTO spaces (id, client_id, root_public_key) VALUES ($1::uuid, $2::text, $3::bytea)
                 ON CONFLICT (id) DO NOTHING RETURNING \(Self.spaceColumns)
                 """,
-            parameters: [PostgresValue.id(id), PostgresValue.text(clientID), rootPublicKey])
+            parameters: [PostgresValue.id(id), PostgresValue.name(clientID), rootPublicKey])
         guard let space = try Self.spaces(try await self.run(statement)).first else { throw .spaceExists }
         return space
     }

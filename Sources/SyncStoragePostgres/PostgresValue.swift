@@ -5,7 +5,16 @@ import SyncProtocol
 enum PostgresValue {
     static func bytes(_ bytes: ByteBuffer?) -> ByteBuffer? { bytes }
 
+    /// PostgreSQL refuses a text with U+0000.
     static func text(_ text: String) -> ByteBuffer { ByteBuffer(string: text) }
+
+    /// A text that names something and comes from outside: U+0000, which PostgreSQL has no room for, becomes U+FFFD.
+    static func name(_ text: String) -> ByteBuffer { ByteBuffer(string: self.storable(text)) }
+
+    private static func storable(_ text: String) -> String {
+        guard text.utf8.contains(0) else { return text }
+        return String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{FFFD}" : $0 }))
+    }
 
     static func int8(_ value: Int64) -> ByteBuffer { ByteBuffer(integer: value) }
 

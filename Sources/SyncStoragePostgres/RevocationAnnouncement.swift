@@ -6,7 +6,7 @@ struct RevocationAnnouncement: Hashable {
     /// Drawn by each process at its start.
     var origin: UInt64
     var space: SpaceID
-    /// Whatever the client took for one. Empty for a text that is too long to be told, and so for no token's.
+    /// Whatever the client took for one. Empty for a text that cannot be told, and so is no token's.
     var cid: String
 
     /// PostgreSQL takes payloads of less than 8,000 bytes.
@@ -15,7 +15,7 @@ struct RevocationAnnouncement: Hashable {
     init(origin: UInt64, space: SpaceID, cid: String) {
         self.origin = origin
         self.space = space
-        self.cid = cid.utf8.count <= Self.cidBytesMax ? cid : ""
+        self.cid = cid.utf8.count <= Self.cidBytesMax && !cid.utf8.contains(0) ? cid : ""
     }
 
     /// - Returns: `nil` for what no server has sent.

@@ -83,6 +83,8 @@ package final class MemoryConnection: FrameConnection {
         for waiter in waiters { waiter() }
     }
 
+    package func abort() { self.vanish() }
+
     /// Ends a connection that lingers.
     package func vanish() {
         let waiters = self.state.withLock { state in

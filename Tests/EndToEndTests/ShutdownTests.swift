@@ -6,6 +6,7 @@ import SyncProtocol
 import SyncServer
 import SyncStorage
 import SyncTesting
+import SyncTransport
 import Testing
 
 /// docs/contract/operations.md §6, in this process.
@@ -67,6 +68,19 @@ struct ShutdownTests {
         }
     }
 
+    @Test(
+        "OG2, OG6: a client that takes nothing does not keep the server beyond the budget",
+        arguments: TestBackend.available)
+    func deafClient(on backend: TestBackend) async throws {
+        try await Self.withPull(on: backend, grace: .milliseconds(200)) { server, _ in
+            await server.shutDown()
+            try await eventually("the database is closed") {
+                do { try await server.server.storage.ping() } catch { return true }
+                return false
+            }
+        }
+    }
+
     /// Runs `body` while a pull of 40 MB is under way, of which the first chunk has been read.
     private static func withPull(
         on backend: TestBackend, grace: Duration = .seconds(10),
@@ -75,6 +89,7 @@ struct ShutdownTests {
         try await backend.withServer {
             $0.parts.shutdownGrace = grace
             $0.parts.closeWait = .seconds(1)
+            $0.parts.http.webSocket.writeStallMax = .hours(1)
         } _: { server in
             let user = Principal.fixture()
             let space = try #require(user.personalSpace).wireText

@@ -25,6 +25,17 @@ struct InvitationTests {
         try await storage.invitations(in: mailbox, after: after, limit: limit, bytesMax: bytesMax)
     }
 
+    @Test("A mailbox that no text of the database can name is empty", arguments: TestBackend.available)
+    func unnameableMailbox(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let listed = try await self.list(test.storage, "a\0b")
+            #expect(listed == [])
+            await #expect(throws: StorageError.invitationNotFound) {
+                try await test.storage.invitation(.random(), in: "a\0b")
+            }
+        }
+    }
+
     @Test("IN1: an invitation is seen and deleted in its mailbox alone", arguments: TestBackend.available)
     func mailboxes(on backend: TestBackend) async throws {
         try await backend.withStorage { test in

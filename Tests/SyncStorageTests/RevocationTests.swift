@@ -57,6 +57,22 @@ struct RevocationTests {
         }
     }
 
+    @Test("MRV-1: any text is taken for a CID, and stands for no other", arguments: TestBackend.available)
+    func anyText(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await test.makeSharedSpace()
+            var random = SystemRandomNumberGenerator()
+            let long = (0..<1_000).map { _ in String(UInt64.random(in: .min ... .max, using: &random), radix: 36) }
+                .joined()
+            for cid in ["a\0b", long, "\0"] {
+                try await storage.revoke(cid, in: space)
+                try await storage.revoke(cid, in: space)
+            }
+            #expect(try await !storage.access(to: space, with: ["a", "ab", "b", self.cid]).isAnyRevoked)
+        }
+    }
+
     @Test("With the revocations comes the row of the space, in whatever state it is", arguments: TestBackend.available)
     func row(on backend: TestBackend) async throws {
         try await backend.withStorage { test in

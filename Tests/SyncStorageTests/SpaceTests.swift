@@ -185,4 +185,18 @@ struct SpaceTests {
             #expect(spaces == [stored])
         }
     }
+
+    @Test("A creator may have any name", arguments: TestBackend.available)
+    func creatorName(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            for name in ["a\0b", "", "🙂"] {
+                let (created, found) = (SpaceID.random(), SpaceID.random())
+                _ = try await test.storage.createSpace(created, clientID: name, rootPublicKey: nil)
+                _ = try await test.storage.getOrCreateSpace(found, clientID: name)
+                let changes = try ChangeSet(validating: [.fixture(1)], limits: PushLimits())
+                let pushed = try await test.storage.push(Push(space: .random(), changes: changes, creator: name))
+                #expect(pushed.receipt != nil)
+            }
+        }
+    }
 }

@@ -84,6 +84,9 @@ public protocol FrameConnection: AnyObject, Sendable {
     /// What has passed so far. The reason is true once the connection is gone.
     var report: ConnectionReport { get }
 
+    /// Resets the socket, whatever is queued or half closed: for a peer that does not even take the Close frame.
+    func abort()
+
     /// Returns when the connection is gone: socket closed, nothing queued any more.
     func waitUntilClosed() async
 

@@ -101,6 +101,7 @@ package final class HTTPApplication: Service {
         var policy = HTTPFrontPolicy<WebSocketTicket> { upgrades.decide($0) }
         policy.isShuttingDown = isShuttingDown
         policy.commonHeaders = UpgradePolicy.commonHeaders
+        policy.invalidContentLength = UpgradePolicy.invalidContentLength
         policy.isBodyStreamed = { head in table.streamsBody(head.method.rawValue, head.uri.prefix { $0 != "?" }) }
         policy.timeouts = self.configuration.timeouts
         policy.webSocket = self.configuration.webSocket

@@ -39,6 +39,10 @@ struct UpgradePolicy: Sendable {
         }
     }
 
+    /// Row 7 of docs/contract/http.md §9.2. The parser finds it, so it comes before all other checks.
+    static let invalidContentLength = HTTPFrontResponse(
+        .badRequest, headers: ["Content-Type": "application/json"], body: #"{"error":"invalid Content-Length header"}"#)
+
     /// docs/contract/http.md §2.1.
     static let commonHeaders: HTTPHeaders = [
         "X-Protocol-Version": "1",

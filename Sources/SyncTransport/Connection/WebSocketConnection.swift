@@ -173,6 +173,10 @@ package final class WebSocketConnection: FrameConnection {
         if wakes { self.wake() }
     }
 
+    package func abort() {
+        self.wakeUps.eventLoop.execute { self.handler.value?.drop(.closeTimeout, reset: true) }
+    }
+
     package func waitUntilClosed() async {
         await withCheckedContinuation { continuation in self.whenClosed { continuation.resume() } }
     }

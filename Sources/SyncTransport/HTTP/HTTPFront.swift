@@ -14,7 +14,7 @@ package enum HTTPFrontDecision<Ticket: Sendable>: Sendable {
 package struct HTTPFrontResponse: Sendable, Equatable {
     package var status: HTTPResponseStatus
     package var headers: HTTPHeaders
-    /// Plain text; empty for none.
+    /// Plain text unless `headers` say otherwise; empty for none.
     package var body: String
 
     package init(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: String = "") {
@@ -32,6 +32,8 @@ package struct HTTPFrontPolicy<Ticket: Sendable>: Sendable {
     package var isShuttingDown: @Sendable () -> Bool = { false }
     /// Added to every response that does not set them itself, 101 and those to unreadable requests among them.
     package var commonHeaders: HTTPHeaders = [:]
+    /// To a request whose Content-Length is not a number, or not one.
+    package var invalidContentLength = HTTPFrontResponse(.badRequest)
     package var timeouts = HTTPTimeouts()
     package var webSocket = WebSocketConfiguration.server
     /// Bytes of one request target; more is 414.
@@ -39,10 +41,13 @@ package struct HTTPFrontPolicy<Ticket: Sendable>: Sendable {
     /// Bytes of one header field and of all of them; more is 431.
     package var headerFieldBytesMax = 98_304
     package var headerBytesMax = 131_072
+    /// Header fields; more is 431.
+    package var headerFieldsMax = 4_096
     /// Bytes of a request body; what exceeds them is dropped, and the connection closes after the response.
     package var bodyBytesMax = 65_536
     /// Shared by all WebSockets of a server.
     let wakeUps = WakeUpTable()
+    let drain = DrainGate()
     /// Whether the application reads and bounds the body of this request itself, whatever its size. A body that ends before
     /// its declared length then ends early for the application too, which can still answer.
     package var isBodyStreamed: @Sendable (HTTPRequestHead) -> Bool = { _ in false }
@@ -93,11 +98,13 @@ package enum HTTPFront {
         on channel: any Channel, policy: HTTPFrontPolicy<Ticket>, events: HTTPFrontEvents<Ticket>
     ) throws {
         let ingress = HTTPIngressHandler(
-            timeouts: policy.timeouts, targetBytesMax: policy.targetBytesMax, now: channel.eventLoop.now)
+            timeouts: policy.timeouts, targetBytesMax: policy.targetBytesMax, drain: policy.drain,
+            now: channel.eventLoop.now)
         let encoder = HTTPResponseEncoder()
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderFieldSize = policy.headerFieldBytesMax
         limits.maxHeaderListSize = policy.headerBytesMax
+        limits.maxHeaderFieldCount = policy.headerFieldsMax
         let decoder = ByteToMessageHandler(
             HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: limits))
         let pipelining = HTTPServerPipelineHandler()

@@ -174,16 +174,18 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
             context.close(promise: nil)
             return
         }
-        let status: HTTPResponseStatus =
+        let response =
             switch error as? HTTPParserError {
-            case .headerOverflow: self.ingress.isTargetTooLong ? .uriTooLong : .requestHeaderFieldsTooLarge
-            case .invalidVersion: .httpVersionNotSupported
-            default: .badRequest
+            case .headerOverflow:
+                HTTPFrontResponse(self.ingress.isTargetTooLong ? .uriTooLong : .requestHeaderFieldsTooLarge)
+            case .invalidVersion: HTTPFrontResponse(.httpVersionNotSupported)
+            case .invalidContentLength, .unexpectedContentLength: self.policy.invalidContentLength
+            default: HTTPFrontResponse(.badRequest)
             }
         self.ingress.headCompleted()
         self.ingress.requestCompleted()
         self.closesAfterResponse = true
-        self.answer(HTTPFrontResponse(status), context)
+        self.answer(response, context)
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -295,8 +297,8 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
     private func answer(_ response: HTTPFrontResponse, _ context: ChannelHandlerContext) {
         self.state = .answered
         var head = HTTPResponseHead(version: .http1_1, status: response.status, headers: response.headers)
-        if !response.body.isEmpty {
-            head.headers.replaceOrAdd(name: "Content-Type", value: "text/plain; charset=utf-8")
+        if !response.body.isEmpty, !head.headers.contains(name: "Content-Type") {
+            head.headers.add(name: "Content-Type", value: "text/plain; charset=utf-8")
         }
         head.headers.replaceOrAdd(name: "Content-Length", value: String(response.body.utf8.count))
         self.write(context: context, data: NIOAny(HTTPServerResponsePart.head(head)), promise: nil)

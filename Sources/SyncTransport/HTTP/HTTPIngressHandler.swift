@@ -13,17 +13,21 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     private static let droppedBytesMax = 1_048_576
 
     private let targetBytesMax: Int
+    private let drain: DrainGate
     private var context: ChannelHandlerContext?
     private var machine: HTTPStageMachine
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
     private var requestLineBytes: Int? = 0
     private var droppedBytes = 0
+    /// `drain` counts this connection.
+    private var isBusy = false
     /// The error that is on its way up is about the request target's length.
     private(set) var isTargetTooLong = false
 
-    init(timeouts: HTTPTimeouts, targetBytesMax: Int, now: NIODeadline) {
+    init(timeouts: HTTPTimeouts, targetBytesMax: Int, drain: DrainGate, now: NIODeadline) {
         self.targetBytesMax = targetBytesMax
+        self.drain = drain
         self.machine = HTTPStageMachine(timeouts: timeouts, now: now)
     }
 
@@ -32,10 +36,19 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.rearm()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.stop() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.stop()
+        // A WebSocket from here on.
+        guard self.isBusy, context.channel.isActive else { return self.setBusy(false) }
+        self.isBusy = false
+        let drain = self.drain
+        context.channel.closeFuture.whenComplete { _ in drain.end() }
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
         self.stop()
+        self.setBusy(false)
+        self.drain.forget(context.channel)
         context.fireChannelInactive()
     }
 
@@ -80,9 +93,12 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if self.machine.stage == .lingering, case ChannelEvent.inputClosed = event {
+        switch event {
+        case ChannelEvent.inputClosed where self.machine.stage == .lingering:
             context.close(promise: nil)
-        } else {
+        case is ChannelShouldQuiesceEvent where !self.isBusy && self.machine.stage != .lingering:
+            self.drain.hold(context.channel)
+        default:
             context.fireUserInboundEventTriggered(event)
         }
     }
@@ -100,6 +116,7 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func headCompleted() {
         self.requestLineBytes = nil
+        self.setBusy(true)
         self.change { $0.headCompleted(at: $1) }
     }
 
@@ -127,7 +144,14 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func change(_ body: (inout HTTPStageMachine, NIODeadline) -> Void) {
         guard let context = self.context else { return }
         body(&self.machine, context.eventLoop.now)
+        if self.machine.stage == .idle { self.setBusy(false) }
         self.rearm()
+    }
+
+    private func setBusy(_ isBusy: Bool) {
+        guard isBusy != self.isBusy else { return }
+        self.isBusy = isBusy
+        if isBusy { self.drain.begin() } else { self.drain.end() }
     }
 
     /// The timer is set anew only when the deadline moved ahead of it; one that fires early looks again.

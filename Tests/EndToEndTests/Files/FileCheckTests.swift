@@ -213,6 +213,14 @@ struct FileCheckTests {
                 #expect(chunked.status == 411)
                 #expect(chunked.message == "Content-Length required")
 
+                for length in ["abc", "-1", "+5", "1.5", "5 5", "99999999999999999999999"] {
+                    let wrong = try await HTTPSocket.connect(port: files.port)
+                    try await wrong.sendHead("PUT", files.path(.random()), headers + [("Content-Length", length)])
+                    let answer = try await wrong.response()
+                    #expect(answer.status == 400)
+                    #expect(answer.message == "invalid Content-Length header")
+                    await wrong.close()
+                }
                 for length in ["2097153", "9223372036854775807"] {
                     let large = try await HTTPSocket.connect(port: files.port)
                     try await large.sendHead(

@@ -21,10 +21,10 @@ struct DispatchTests {
     }
 
     @Test(
-        "W-31, W-32, W-33, W-48: a message that is no frame, or has an id of 1,025 bytes, closes with 4005",
+        "W-31, W-32, W-33, W-48: a message that is no frame, or has an id of 513 bytes, closes with 4005",
         arguments: [
             ("ffffff", "invalid cbor frame"), ("a5", "invalid cbor frame"), ("", "empty binary frame"),
-            ("a2647479706500626964790401" + String(repeating: "61", count: 1_025), "invalid cbor frame"),
+            ("a2647479706500626964790201" + String(repeating: "61", count: 513), "invalid cbor frame"),
         ])
     func malformed(hex: String, reason: String) async throws {
         try await EngineHarness.run { harness in
@@ -204,6 +204,19 @@ struct DispatchTests {
             #expect(try harness.metrics.expectCounter("storage_push_records_total").totalValue == 3)
             #expect(try harness.metrics.expectCounter("storage_pull_records_total").totalValue == 3)
             #expect(try harness.metrics.expectRecorder("rpc_duration_ms", [("method", "push")]).values.count == 3)
+        }
+    }
+
+    @Test("wire.md §6: what an answer repeats of wrong ids is cut, so that it fits into a message")
+    func longSpaceIDs() async throws {
+        try await EngineHarness.run { harness in
+            let client = harness.connect()
+            let ids = (0..<1_000).map { String(repeating: "é", count: 2_000) + String($0) }
+            let result: SubscribeResult = try await client.call(
+                .subscribe, SubscribeParams(spaces: ids.map { .init(id: $0) }))
+            #expect(
+                result.errors
+                    == ids.map { _ in .init(space: String(repeating: "é", count: 128), error: .badRequest) })
         }
     }
 }

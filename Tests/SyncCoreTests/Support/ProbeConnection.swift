@@ -24,6 +24,8 @@ final class ProbeConnection: FrameConnection {
 
     func closeEcho() {}
 
+    func abort() {}
+
     func waitUntilClosed() async {}
 
     func whenClosed(_ body: @escaping @Sendable () -> Void) {}

@@ -176,7 +176,7 @@ struct WebSocketUpgradeTests {
         }
     }
 
-    @Test("§15: a graceful shutdown lets requests finish and returns when the last WebSocket is gone")
+    @Test("§15, OG1: a graceful shutdown lets requests finish and returns when the last WebSocket is gone")
     func gracefulShutdown() async throws {
         let sockets = Mutex<[any FrameConnection]>([])
         let (arrived, continuation) = AsyncStream.makeStream(of: Int.self)
@@ -197,12 +197,20 @@ struct WebSocketUpgradeTests {
         let port = try #require(await events.next())
         let client = try await WebSocketClient.connect(
             to: "ws://127.0.0.1:\(port)/api/v1/ws", .init(subprotocols: ["less-rpc-v1"]))
-        let idle = try await RawSocket.connect(port: port)
-        try await idle.send("GET /health HTTP/1.1\r\n\r\n")
-        #expect(await idle.response().status == 200)
+        let idle = try await Self.idleSocket(port)
+        let other = try await Self.idleSocket(port)
+        let silent = try await Self.idleSocket(port)
         _ = await events.next()
         await group.triggerGracefulShutdown()
+        while (try? await RawSocket.connect(port: port).close()) != nil { await Task.yield() }
+        // Whoever is connected is told, as long as there is work to wait for.
+        try await idle.send("GET /health HTTP/1.1\r\n\r\n")
+        let answer = await idle.response()
+        #expect(answer.status == 503)
+        #expect(answer.headers["connection"] == "close")
         await idle.wait()
+        try await other.send(HTTPTestServer.Running.upgrade())
+        #expect(await other.response().status == 503)
         await #expect(throws: WebSocketClientError.self) {
             while true {
                 let late = try await WebSocketClient.connect(to: "ws://127.0.0.1:\(port)/api/v1/ws", .init())
@@ -212,7 +220,16 @@ struct WebSocketUpgradeTests {
         sockets.withLock { $0 }.forEach { $0.close(.goingAway) }
         #expect(await client.receive() == .ended(.peerClosed))
         client.closeEcho()
+        #expect(await silent.wait().readableBytes == 0)
         try await running
+    }
+
+    /// A connection that has carried a request and is kept.
+    private static func idleSocket(_ port: Int) async throws -> RawSocket {
+        let socket = try await RawSocket.connect(port: port)
+        try await socket.send("GET /health HTTP/1.1\r\n\r\n")
+        #expect(await socket.response().status == 200)
+        return socket
     }
 
     @Test("R4: slow and silent connections end after the head time")

@@ -63,7 +63,8 @@ extension RPCContext {
                         rewrapEpoch: space.rewrapEpoch))
                 if entry.presence { peers.append((result.spaces.count - 1, space.id)) }
             case .failure(let error):
-                result.errors.append(.init(space: entry.id, error: error.code))
+                result.errors.append(
+                    .init(space: entry.id.prefix(utf8Max: Limits.echoedSpaceIDBytesMax), error: error.code))
             }
         }
         self.addPeers(to: &result, peers)
@@ -93,4 +94,11 @@ func unsubscribe(_ params: UnsubscribeParams, _ context: RPCContext) {
     let spaces = params.spaces.compactMap(SpaceID.init(wireText:))
     context.services.broker.unsubscribe(context.connectionID, from: spaces)
     for space in spaces { context.services.presence.subscriptionEnded(context.connectionID, to: space) }
+}
+
+extension String {
+    /// At most so many bytes; a character that is cut in the middle is replaced.
+    fileprivate func prefix(utf8Max: Int) -> String {
+        self.utf8.count <= utf8Max ? self : String(decoding: self.utf8.prefix(utf8Max), as: UTF8.self)
+    }
 }
