@@ -26,6 +26,10 @@ package struct PostgresMigrator: Sendable {
     private let session: any MigrationSession
     private let logger: Logger
 
+    /// The latest versions of the reference server and of its predecessor (docs/contract/storage.md §3.1).
+    private static let referenceVersion = 12
+    private static let predecessorVersion = 11
+
     /// Seconds that a migrator waits for another one.
     private static let lockTimeoutSeconds = 120
 
@@ -89,10 +93,14 @@ package struct PostgresMigrator: Sendable {
     }
 
     /// All versions that this program knows. Writes nothing.
+    ///
+    /// - Throws: `.migration` as `migrate` does.
     package func status() async throws(StorageError) -> [Step] {
         var times: [Int: String] = [:]
         if try await self.tableExists("less_sync_migrations") {
-            for row in try await self.session.run("SELECT version, applied_at FROM less_sync_migrations") {
+            let rows = try await self.session.run("SELECT version, applied_at FROM less_sync_migrations")
+            _ = try Self.known(rows)
+            for row in rows {
                 if let version = row[0].flatMap({ Int($0) }) { times[version] = row[1] }
             }
         } else {
@@ -142,7 +150,8 @@ extension PostgresMigrator {
             if let version = failed.first?.first ?? nil {
                 throw .migration(detail: "version \(version) is recorded as failed")
             }
-            return try Self.known(await self.session.run("SELECT version FROM _sqlx_migrations"))
+            return try Self.known(
+                await self.session.run("SELECT version FROM _sqlx_migrations"), through: Self.referenceVersion)
         }
         if try await self.tableExists("goose_db_version") {
             // A version that was undone may have a later row which says so.
@@ -154,16 +163,23 @@ extension PostgresMigrator {
                 ) AS latest WHERE is_applied
                 """)
             let highest = rows.first?.first.flatMap { $0 }.flatMap { Int($0) } ?? 0
-            return highest > 0 ? try Self.known((1...highest).map { ["\($0)"] }) : []
+            return highest > 0
+                ? try Self.known((1...highest).map { ["\($0)"] }, through: Self.predecessorVersion) : []
         }
         return []
     }
 
-    private static func known(_ rows: [[String?]]) throws(StorageError) -> Set<Int> {
+    /// The versions in the first column.
+    ///
+    /// - Parameter latest: The highest one whose meaning is known. A later one of another program is not ours of that number.
+    private static func known(
+        _ rows: [[String?]], through latest: Int = Migration.latestVersion
+    ) throws(StorageError) -> Set<Int> {
         let versions = Set(rows.compactMap { $0.first.flatMap { $0 }.flatMap { Int($0) } })
-        if let highest = versions.max(), highest > Migration.latestVersion {
-            throw .migration(
-                detail: "the schema is at version \(highest), newer than this program's \(Migration.latestVersion)")
+        if let highest = versions.max(), highest > latest {
+            let known =
+                latest == Migration.latestVersion ? "this program's \(latest)" : "the known \(latest) of its program"
+            throw .migration(detail: "the schema is at version \(highest), newer than \(known)")
         }
         return versions
     }

@@ -354,15 +354,35 @@ struct MigrationTests {
             await #expect(throws: error) { try await schema.migrator.migrate() }
             await #expect(throws: error) { try await schema.migrator.down(1) }
             await #expect(throws: error) { try await schema.migrator.version() }
+            await #expect(throws: error) { try await schema.migrator.status() }
             await #expect(throws: error) {
                 _ = try await PostgresStorage.open(schema.configuration, logger: SchemaUnderTest.logger)
             }
         }
+    }
+
+    @Test(
+        "MG10: another program's version that nobody here knows is not ours of the same number",
+        arguments: [13, 14, 99])
+    func newerForeign(version: Int) async throws {
         try await SchemaUnderTest.with { schema in
+            let error = StorageError.migration(
+                detail: "the schema is at version \(version), newer than the known 12 of its program")
             try await schema.build(through: 12)
             try await schema.writeReferenceHistory(1...12)
             try await schema.run("INSERT INTO _sqlx_migrations VALUES (\(version), 'x', now(), true, '\\x00', 1)")
             await #expect(throws: error) { try await schema.migrator.migrate() }
+            await #expect(throws: error) { try await schema.migrator.version() }
+            await #expect(throws: error) { try await schema.migrator.status() }
+            #expect(try await schema.run("SELECT to_regclass('less_sync_migrations')") == [[nil]])
+        }
+        try await SchemaUnderTest.with { schema in
+            try await schema.build(through: 11)
+            try await schema.writeOlderHistory((1...12).map { ($0, true) })
+            let error = StorageError.migration(
+                detail: "the schema is at version 12, newer than the known 11 of its program")
+            await #expect(throws: error) { try await schema.migrator.migrate() }
+            #expect(try await schema.run("SELECT to_regclass('less_sync_migrations')") == [[nil]])
         }
     }
 
