@@ -21,6 +21,7 @@ package final class CoreMetrics: Sendable {
     private let slowConsumers: Counter
     private let recordsPushed: Counter
     private let recordsPulled: Counter
+    private let presenceSweeps: Counter
 
     // Guarded by itself. Handlers are made on first use, so that the exposition shows no series that never happened.
     private let requests = Mutex(RequestHandlers())
@@ -32,6 +33,9 @@ package final class CoreMetrics: Sendable {
         self.slowConsumers = Counter(label: "ws_slow_consumer_closes_total", factory: factory)
         self.recordsPushed = Counter(label: "storage_push_records_total", factory: factory)
         self.recordsPulled = Counter(label: "storage_pull_records_total", factory: factory)
+        self.presenceSweeps = Counter(
+            label: "job_runs_total", dimensions: [("job", "presence_cleanup"), ("outcome", "success")],
+            factory: factory)
         self.connections.set(0)
         self.spacesWatched.set(0)
     }
@@ -53,6 +57,9 @@ package final class CoreMetrics: Sendable {
     func pushed(records: Int) { self.recordsPushed.increment(by: records) }
 
     func pulled(records: Int) { self.recordsPulled.increment(by: records) }
+
+    /// Stale presence has been looked for.
+    func presenceSwept() { self.presenceSweeps.increment() }
 
     /// - Parameter method: A name of the method table, or `unknown`.
     func requestFinished(method: String, outcome: String, duration: Duration) {

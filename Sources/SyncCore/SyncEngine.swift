@@ -113,6 +113,7 @@ package final class SyncEngine: Sendable {
             let interval = Limits.presenceSweepInterval * self.services.randomness.jobIntervalFactor()
             do { try await self.services.clock.sleep(for: interval) } catch { return }
             self.services.presence.removeStale()
+            self.services.metrics.presenceSwept()
         }
     }
 

@@ -108,7 +108,7 @@ package final class PresenceRegistry: Sendable {
                 if let entry { self.announce(entry, of: departure.connection, in: space) }
             }
         }
-        if count > 0 { self.logger.debug("Stale presence removed", metadata: Logger.metadata([.count: "\(count)"])) }
+        if count > 0 { self.logger.debug("stale presence removed", metadata: Logger.metadata([.count: "\(count)"])) }
     }
 
     /// Spaces in which somebody is present.

@@ -49,6 +49,8 @@ struct RPCContext: Sendable {
     /// The caller, as of the arrival of the request.
     let principal: Principal
     let session: Session
+    /// When its handler began.
+    var began: ContinuousClock.Instant = .now
 
     var services: EngineServices { self.session.services }
 
@@ -84,7 +86,20 @@ struct RPCContext: Sendable {
     /// `internal` is the only failure that someone has to look at.
     func logInternal(_ error: RPCError, space: SpaceID? = nil) {
         guard error.code == .internal else { return }
-        self.session.logger.error("RPC internal error", metadata: self.metadata([.error: error.detail], space))
+        self.session.logger.error("RPC internal error", metadata: self.metadata(of: error, space))
+    }
+
+    /// A pull that could not be served, or ended early.
+    func logStreamError(_ error: RPCError, space: SpaceID) {
+        self.session.logger.error("pull stream error", metadata: self.metadata(of: error, space))
+    }
+
+    private func metadata(of error: RPCError, _ space: SpaceID?) -> Logger.Metadata {
+        self.metadata(
+            [
+                .error: error.detail, .outcome: error.code.rawValue,
+                .durationMilliseconds: "\((ContinuousClock.now - self.began) / .milliseconds(1))",
+            ], space)
     }
 
     /// The failure that answers with `error`, after the log has got what belongs there.

@@ -52,7 +52,7 @@ struct RateLimiter: Sendable {
             try await self.store.recordAction(action.rawValue, by: limits.actors.actor(principal))
         } catch {
             self.logger.error(
-                "Rate-limit record failed",
+                "rate-limit record failed",
                 metadata: Logger.metadata([.action: action.rawValue, .error: error.description]))
         }
     }

@@ -6,6 +6,8 @@ extension Session {
     /// Handles one request to its end: every request is answered exactly once unless the connection ends first.
     func handle(_ request: ClientFrame.Request, _ context: RPCContext) async {
         let start = ContinuousClock.now
+        var context = context
+        context.began = start
         let report = await self.report(on: request, context)
         let duration = ContinuousClock.now - start
         let outcome = report.outcome.label

@@ -1,3 +1,4 @@
+import MetricsTestKit
 import NIOCore
 import SyncAuth
 import SyncProtocol
@@ -287,7 +288,11 @@ struct PresenceTests {
             }
             #expect(try await lively.peers(in: alice.space).isEmpty)
             #expect(try await silent.peers(in: alice.space).count == 1)
-            #expect(harness.logs.lines.contains("debug Stale presence removed count=1"))
+            #expect(harness.logs.lines.contains("debug stale presence removed count=1"))
+            await harness.clock.waitForSleepers(1)
+            let runs = try harness.metrics.expectCounter(
+                "job_runs_total", [("job", "presence_cleanup"), ("outcome", "success")])
+            #expect(runs.totalValue >= 1)
         }
     }
 

@@ -189,7 +189,11 @@ struct PullTests {
             await harness.storage.close()
             #expect(try count(await client.pull(alice.space)) == 0)
             try await client.settle()
-            #expect(harness.logs.lines.contains { $0.hasPrefix("error RPC internal error") })
+            #expect(
+                harness.logs.lines.contains {
+                    $0.hasPrefix("error pull stream error") && $0.contains("method=pull")
+                        && $0.contains("space_id=\(alice.space)")
+                })
         }
     }
 
@@ -229,6 +233,13 @@ struct PullTests {
             }
             #expect(!names.contains("pull.commit"))
             try await client.settle()
+            let errors = harness.logs.lines.filter { $0.hasPrefix("error ") }
+            #expect(errors.count == 1)
+            let line = try #require(errors.first)
+            #expect(line.hasPrefix("error pull stream error "))
+            for word in ["space_id=\(alice.space)", "error=", "outcome=internal", "duration_ms="] {
+                #expect(line.contains(word), "\(word)")
+            }
         }
     }
 

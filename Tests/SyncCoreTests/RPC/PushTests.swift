@@ -265,8 +265,15 @@ struct PushTests {
             #expect(try await client.push([.fixture(1)], to: .random()) == .refused(.internal))
             try await client.settle()
             #expect(watcher.connection.unreadFrames == 0)
-            #expect(
-                harness.logs.lines.contains { $0.hasPrefix("error RPC internal error") && $0.contains("unavailable") })
+            let failures = harness.logs.lines.filter { $0.hasPrefix("error RPC internal error") }
+            #expect(failures.count == 2)
+            for word in [
+                "error=", "unavailable", "method=push", "outcome=internal", "duration_ms=", "space_id=", "request_id=",
+                "connection_id=",
+            ] {
+                #expect(failures.allSatisfy { $0.contains(word) }, "\(word)")
+            }
+            #expect(failures.first?.contains("space_id=\(alice.space)") == true)
             #expect(
                 harness.logs.lines.contains {
                     $0.hasPrefix("debug RPC finished") && $0.contains("method=push")

@@ -151,7 +151,7 @@ struct RateLimitTests {
             await #expect(throws: failure) { try await client.invite("not-hex") }
             await #expect(throws: failure) { try await client.append(.fixture("0", to: alice.space)) }
             await harness.engine.services.rateLimiter.record(.invitation, by: alice)
-            #expect(harness.logs.lines.contains { $0.hasPrefix("error Rate-limit record failed action=invitation") })
+            #expect(harness.logs.lines.contains { $0.hasPrefix("error rate-limit record failed action=invitation") })
         }
     }
 }

@@ -65,7 +65,7 @@ private func authorizeListing(
     try context.check(scope, for: params.space)
     switch await context.authorizeRead(of: params.space, ucan: params.ucan) {
     case .success(let grant): return grant
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
 }
 
@@ -75,7 +75,7 @@ private func authorizeRewrap(
     try context.check(scope, for: params.space)
     switch await context.authorizeWrite(to: params.space, ucan: params.ucan) {
     case .success(let grant): return grant
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
 }
 

@@ -7,7 +7,7 @@ func beginEpoch(_ params: EpochBeginParams, _ context: RPCContext) async throws(
     let grant: WriteGrant
     switch await context.authorizeWrite(to: params.space, ucan: params.ucan) {
     case .success(let granted): grant = granted
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
     let result: EpochBeginResult
     do {
@@ -31,7 +31,7 @@ func completeEpoch(_ params: EpochCompleteParams, _ context: RPCContext) async t
     let grant: WriteGrant
     switch await context.authorizeWrite(to: params.space, ucan: params.ucan) {
     case .success(let granted): grant = granted
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
     do {
         try await context.services.spaces.completeEpoch(params.epoch, in: grant)

@@ -40,7 +40,7 @@ func appendMember(
     let grant: WriteGrant
     switch await context.authorizeWrite(to: params.space, ucan: params.ucan) {
     case .success(let granted): grant = granted
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
     // Before the write: its answer is queued by storage's callback, which cannot wait.
     try await context.room()
@@ -72,7 +72,7 @@ func listMembers(_ params: MembershipListParams, _ context: RPCContext) async th
     let grant: ReadGrant
     switch await context.authorizeRead(of: params.space, ucan: params.ucan) {
     case .success(let granted): grant = granted
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
     let result: MembershipListResult
     do {
@@ -93,7 +93,7 @@ func revokeMember(_ params: MembershipRevokeParams, _ context: RPCContext) async
     let grant: WriteGrant
     switch await context.authorizeWrite(to: params.space, ucan: params.ucan) {
     case .success(let granted): grant = granted
-    case .failure(let error): throw context.refusal(error)
+    case .failure(let error): throw context.refusal(error, space: SpaceID(wireText: params.space))
     }
     do {
         try await context.services.spaces.revoke(params.ucanCID, in: grant, from: context.connectionID)

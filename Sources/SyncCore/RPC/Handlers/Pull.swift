@@ -11,7 +11,7 @@ func pull(_ params: PullParams, _ context: RPCContext) async throws(RequestFailu
     for entry in params.spaces {
         switch await context.authorizeRead(of: entry.id, ucan: entry.ucan) {
         case .success(let grant): try await stream.serve(entry, grant)
-        case .failure(let error): context.logInternal(error)
+        case .failure(let error): context.logInternal(error, space: SpaceID(wireText: entry.id))
         }
     }
     try await context.respond(ChunkCount(chunks: stream.chunks.count))
@@ -48,7 +48,7 @@ private struct PullStream {
             guard !Task.isCancelled else { throw .connectionEnded }
             let cause = error as? StorageError ?? .database(detail: "pull failed: \(type(of: error))")
             let failure = RPCError(.internal, "pull stream failed", cause: cause)
-            if cause != .spaceNotFound { self.context.logInternal(failure, space: grant.space) }
+            if cause != .spaceNotFound { self.context.logStreamError(failure, space: grant.space) }
             guard self.chunks.count == chunksBefore else { throw .refused(failure) }
         }
     }
