@@ -69,9 +69,9 @@ extension FileRoutes {
         let body = ResponseBody(contentLength: Int(count)) { writer in
             do {
                 if let file = content.file {
-                    try await Self.send(file, range, context)
+                    try await self.send(file, range, context)
                 } else {
-                    try await Self.send(content.body, count, context)
+                    try await self.send(content.body, count, context)
                 }
             } catch let error as BlobError {
                 // The head is gone; that the body ends early is all that can still be said.
@@ -84,7 +84,7 @@ extension FileRoutes {
     }
 
     /// While one piece is being sent the next is brought to memory.
-    private static func send(
+    private func send(
         _ file: any BlobFile, _ range: Range<Int64>, _ context: SyncRequestContext
     ) async throws {
         var onItsWay: EventLoopFuture<Void>?
@@ -94,12 +94,14 @@ extension FileRoutes {
                 try await file.prefetch(piece)
                 try await context.wait(for: previous)
             }
-            onItsWay = context.send(.fileRegion(try file.region(piece)))
+            let sent = context.send(.fileRegion(try file.region(piece)))
+            self.traffic.sends(piece.count, sent)
+            onItsWay = sent
         }
     }
 
     /// While one piece is being sent the next is read.
-    private static func send(
+    private func send(
         _ body: any AsyncSequence<ByteBuffer, BlobError>, _ count: Int64, _ context: SyncRequestContext
     ) async throws {
         var onItsWay: EventLoopFuture<Void>?
@@ -107,7 +109,9 @@ extension FileRoutes {
         for try await bytes in body {
             sent += Int64(bytes.readableBytes)
             if let previous = onItsWay { try await context.wait(for: previous) }
-            onItsWay = context.send(.byteBuffer(bytes))
+            let now = context.send(.byteBuffer(bytes))
+            self.traffic.sends(bytes.readableBytes, now)
+            onItsWay = now
         }
         guard sent == count else { throw BlobError.incomplete }
     }

@@ -24,6 +24,7 @@ extension FileRoutes {
             context.readsBody()
             var body = BodyLength(declared: length)
             for try await bytes in request.body {
+                self.traffic.received(bytes)
                 try body.count(bytes)
                 try await writer.append(bytes)
             }
@@ -35,7 +36,10 @@ extension FileRoutes {
     private func discard(_ request: Request, _ length: Int64) async throws -> Response {
         guard !request.expectsContinue else { return Response(status: .noContent) }
         var body = BodyLength(declared: length)
-        for try await bytes in request.body { try body.count(bytes) }
+        for try await bytes in request.body {
+            self.traffic.received(bytes)
+            try body.count(bytes)
+        }
         try body.end()
         return Response(status: .noContent)
     }

@@ -1,6 +1,7 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+package import Metrics
 import NIOCore
 package import SyncCore
 import SyncProtocol
@@ -16,9 +17,15 @@ package struct FileRoutes: Sendable {
     /// `MAX_FILE_SIZE`.
     let fileBytesMax: Int
 
+    let traffic: FileTraffic
+
     private let uploads: PartialUploads
 
-    package init(engine: SyncEngine, storage: OpenedFileStorage, fileBytesMax: Int) {
+    package init(
+        engine: SyncEngine, storage: OpenedFileStorage, fileBytesMax: Int,
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance
+    ) {
+        self.traffic = FileTraffic(factory: metrics)
         self.gate = FileGate(authorizer: engine.authorizer, spaces: engine.spaces)
         self.spaces = engine.spaces
         self.blobs = storage.store

@@ -148,6 +148,7 @@ struct UploadRoutes: Sendable {
         var received: Int64 = 0
         do {
             for try await bytes in request.body {
+                self.files.traffic.received(bytes)
                 received += Int64(bytes.readableBytes)
                 try await upload.append(bytes)
             }
@@ -188,6 +189,7 @@ struct UploadRoutes: Sendable {
         guard !request.expectsContinue else { return response }
         var dropped = 0
         for try await bytes in request.body {
+            self.files.traffic.received(bytes)
             dropped += bytes.readableBytes
             guard dropped <= self.files.fileBytesMax else { break }
         }

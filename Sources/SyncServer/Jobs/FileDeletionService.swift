@@ -1,4 +1,5 @@
 import Logging
+import Metrics
 import ServiceLifecycle
 
 /// Deletes the objects of removed files: those that a crash left at the start, then after each commit that removed files, and
@@ -10,10 +11,15 @@ struct FileDeletionService: Service {
     private let interval: Duration
     private let clock: any Clock<Duration>
     private let logger: Logger
+    private let runs: JobRuns
     /// One signal is as good as many.
     private let signals = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
-    init(_ worker: FileDeletionWorker, interval: Duration, clock: any Clock<Duration>, logger: Logger) {
+    init(
+        _ worker: FileDeletionWorker, interval: Duration, clock: any Clock<Duration>, logger: Logger,
+        metrics: any MetricsFactory = NOOPMetricsHandler.instance
+    ) {
+        self.runs = JobRuns(Self.name, metrics)
         self.worker = worker
         self.interval = interval
         self.clock = clock
@@ -44,6 +50,7 @@ struct FileDeletionService: Service {
     private func work() async {
         do {
             let outcome = try await self.worker.run()
+            self.runs.finished(outcome.failures == 0 ? .success : .failure)
             guard outcome != FileDeletionOutcome() else { return }
             self.logger.debug(
                 "deleted objects",
@@ -53,6 +60,7 @@ struct FileDeletionService: Service {
                 ])
         } catch {
             guard !Task.isCancelled else { return }
+            self.runs.finished(.failure)
             self.logger.error("job failed", metadata: ["job": "\(Self.name)", "error": "\(error)"])
         }
     }

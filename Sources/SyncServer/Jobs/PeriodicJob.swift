@@ -14,7 +14,7 @@ struct PeriodicJob: Service {
     let logger: Logger
     /// Cancelled by a shutdown.
     let work: @Sendable () async throws -> Void
-    private var metrics: any MetricsFactory = NOOPMetricsHandler.instance
+    private var runs: JobRuns
 
     /// - Parameter firstDelay: `nil`: as `interval`.
     init(
@@ -27,18 +27,14 @@ struct PeriodicJob: Service {
         self.clock = clock
         self.logger = logger
         self.work = work
+        self.runs = JobRuns(name, NOOPMetricsHandler.instance)
     }
 
     /// The same job, whose runs are counted.
     func counted(by metrics: any MetricsFactory) -> PeriodicJob {
         var job = self
-        job.metrics = metrics
+        job.runs = JobRuns(self.name, metrics)
         return job
-    }
-
-    private func count(_ outcome: String) {
-        Counter(label: "job_runs_total", dimensions: [("job", self.name), ("outcome", outcome)], factory: self.metrics)
-            .increment()
     }
 
     func run() async throws {
@@ -48,10 +44,10 @@ struct PeriodicJob: Service {
                 do { try await self.clock.sleep(for: delay * Double.random(in: 0.9...1.1)) } catch { return }
                 do {
                     try await self.work()
-                    self.count("success")
+                    self.runs.finished(.success)
                 } catch {
                     guard !Task.isCancelled else { return }
-                    self.count("failure")
+                    self.runs.finished(.failure)
                     self.logger.error("job failed", metadata: ["job": "\(self.name)", "error": "\(error)"])
                 }
                 delay = self.interval

@@ -16,11 +16,8 @@ package struct HTTPMetrics: Sendable {
     ) {
         let route = route ?? "unknown"
         let method = Self.methods.contains(method) ? method.rawValue : "other"
-        let dimensions = [("route", route), ("method", method)]
-        Counter(
-            label: "http_requests_total", dimensions: dimensions + [("status", "\(status.code)")],
-            factory: self.factory
-        ).increment()
+        let dimensions = [("route", route), ("method", method), ("status", "\(status.code)")]
+        Counter(label: "http_requests_total", dimensions: dimensions, factory: self.factory).increment()
         Recorder(
             label: "http_request_duration_seconds", dimensions: dimensions, aggregate: true, factory: self.factory
         ).record(duration / .seconds(1))

@@ -63,6 +63,15 @@ struct DeployedMetricsTests {
         }
     }
 
+    @Test("The alert for jobs asks for the outcome that a failed run is counted under")
+    func jobOutcomes() throws {
+        let alerts = String(decoding: try Self.content("prometheus-alerts.yml"), as: UTF8.self)
+        let selectors = alerts.matches(of: /job_runs_total\{([^}]*)\}/).map { String($0.1) }
+        #expect(selectors.count == 1)
+        let outcomes = selectors.flatMap { $0.split(separator: ",") }.filter { $0.hasPrefix("outcome") }
+        #expect(outcomes == ["outcome=\"\(JobRuns.Outcome.failure.rawValue)\""])
+    }
+
     @Test("The alerts ask only for metrics that the server has")
     func alerts() throws {
         let lines = String(decoding: try Self.content("prometheus-alerts.yml"), as: UTF8.self).split(separator: "\n")
