@@ -79,13 +79,14 @@ package struct Server: Sendable {
         let deletions = files.map { files in
             FileDeletionService(
                 FileDeletionWorker(storage: database.storage, store: files.store, logger: logger, metrics: factory),
-                interval: parts.purgeIntervals.fileDeletions, clock: ContinuousClock(), logger: logger)
+                interval: parts.purgeIntervals.fileDeletions, clock: ContinuousClock(), logger: logger,
+                metrics: factory)
         }
         let engine = SyncEngine(
             configuration: parts.engine, storage: database.storage, tokens: tokens, clock: ContinuousClock(),
             logger: logger, metrics: factory, onFilesRemoved: { deletions?.wake() })
         let routes = files.map {
-            FileRoutes(engine: engine, storage: $0, fileBytesMax: configuration.fileBytesMax)
+            FileRoutes(engine: engine, storage: $0, fileBytesMax: configuration.fileBytesMax, metrics: factory)
         }
         let healthDetails: @Sendable () -> HealthDetails = { HealthDetails(database, engine) }
         let http = HTTPApplication(
@@ -111,26 +112,28 @@ package struct Server: Sendable {
                     storage: StorageMetrics(registry) { database.storage.statistics }, logger: logger,
                     onListening: parts.onMetricsListening))
         }
+        var jobs = Self.makePurgeJobs(of: database.storage, parts.purgeIntervals, logger)
         if let checkpoint = database.checkpoint {
             let job = CheckpointJob(
                 storage: database.storage, interval: parts.checkpointInterval, clock: ContinuousClock(),
-                logger: logger, checkpoint: checkpoint)
-            services.append(job)
+                logger: logger, runs: JobRuns("sqlite_checkpoint", factory), checkpoint: checkpoint)
+            jobs.append(job)
         }
-        services += Self.makePurgeJobs(of: database.storage, parts.purgeIntervals, logger)
         if let files, let deletions {
-            services.append(deletions)
-            services.append(
+            jobs.append(deletions)
+            jobs.append(
                 PeriodicJob.removesUnfinishedFiles(
                     from: files, parts.purgeIntervals, clock: ContinuousClock(), now: { Date() }, logger: logger))
         }
-        services.append(
+        jobs.append(
             PeriodicJob.refreshes(keySet, from: database.storage, clock: ContinuousClock(), logger: logger))
-        services.append(EngineService(engine: engine))
+        jobs.append(EngineService(engine: engine))
+        jobs = jobs.map { ($0 as? PeriodicJob)?.counted(by: factory) ?? $0 }
+        services.append(JobsService(jobs: jobs, storage: database.storage, logger: logger))
         services.append(
             ClientService(
-                http: http, engine: engine, grace: parts.shutdownGrace, closeWait: parts.closeWait, logger: logger))
-        services = services.map { ($0 as? PeriodicJob)?.counted(by: factory) ?? $0 }
+                http: http, engine: engine, grace: parts.shutdownGrace, closeWait: parts.closeWait, logger: logger,
+                storage: database.storage))
         return Server(storage: database.storage, services: services, logger: logger)
     }
 

@@ -3,6 +3,7 @@ package import Logging
 package import SyncStorage
 import SyncStoragePostgres
 import SyncStorageSQLite
+import Synchronization
 
 /// A storage of the backend that `DATABASE_URL` names. The only file that knows the backends.
 package struct OpenedStorage: Sendable {
@@ -21,7 +22,7 @@ package struct OpenedStorage: Sendable {
             let postgres = PostgresConfiguration(
                 url: url.reveal(), poolSize: configuration.databasePoolSize, migrates: configuration.migratesOnStart)
             return OpenedStorage(
-                storage: try await PostgresStorage.open(postgres, logger: logger), backend: "postgres", checkpoint: nil)
+                storage: try await self.open(postgres, logger: logger), backend: "postgres", checkpoint: nil)
         case .sqlite, .sqliteInMemory:
             let sqlite = try await SQLiteStorage.open(SQLiteConfiguration(configuration), logger: logger)
             return OpenedStorage(
@@ -32,6 +33,21 @@ package struct OpenedStorage: Sendable {
 }
 
 extension OpenedStorage {
+    /// Whoever starts a program wants to know why there is no connection.
+    private static func open(
+        _ configuration: PostgresConfiguration, logger: Logger
+    ) async throws(StorageError) -> PostgresStorage {
+        let reason = Mutex<String?>(nil)
+        do throws(StorageError) {
+            return try await PostgresStorage.open(configuration, logger: logger) { text in
+                reason.withLock { $0 = text }
+            }
+        } catch {
+            guard case .unavailable = error, let text = reason.withLock({ $0 }) else { throw error }
+            throw .database(detail: "cannot connect to PostgreSQL: \(text)")
+        }
+    }
+
     /// For a tool that writes a row: few connections, no migration, and a server may have the database open.
     ///
     /// - Parameter takingLockIfFree: Keeps servers away from a SQLite database that none has open.
@@ -47,6 +63,14 @@ extension OpenedStorage {
             return try await SQLiteStorage.open(sqlite, logger: logger)
         }
         return try await self.open(configuration, logger: logger).storage
+    }
+}
+
+extension DatabaseLocation {
+    /// Whether the backend can read it. That there is a database is another matter.
+    var isUnderstood: Bool {
+        guard case .postgres(let url) = self else { return true }
+        return PostgresConfiguration.isUnderstood(url: url.reveal())
     }
 }
 

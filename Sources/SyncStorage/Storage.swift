@@ -63,6 +63,15 @@ package protocol Storage:
 
     /// Ends pulls, lets queued pushes finish, closes every connection. Later calls throw `.unavailable`.
     func close() async
+
+    /// Makes calls in progress fail with `.unavailable` instead of waiting for an answer, and later ones too; for the end of a
+    /// process whose database has fallen silent. What a call in progress has done is not known then. `close` has to follow.
+    func abandon()
+}
+
+extension Storage {
+    /// For a backend that waits for nobody.
+    package func abandon() {}
 }
 
 extension RecordStore {

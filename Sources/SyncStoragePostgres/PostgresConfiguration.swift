@@ -14,6 +14,9 @@ package struct PostgresConfiguration: Sendable {
         self.poolSize = poolSize
         self.migrates = migrates
     }
+
+    /// Whether libpq takes `url` for what it was meant to be.
+    package static func isUnderstood(url: String) -> Bool { PostgresURL.options(of: url) != nil }
 }
 
 /// Bounds of the PostgreSQL backend.

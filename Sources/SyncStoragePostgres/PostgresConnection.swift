@@ -145,7 +145,7 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
         _ done: @escaping (Result<Void, StorageError>) -> Void
     ) {
         let deadline = ContinuousClock.now + limit
-        let timer = self.thread.startTimer(at: deadline) { [self] in self.fail(because: "no connection in time") }
+        let timer = self.thread.startTimer(at: deadline) { [self] in self.fail(because: connector.tooSlow) }
         self.connecting = Connecting(timer: timer, log: log, done: done)
         self.thread.join(self)
         Thread.detachNewThread {

@@ -55,7 +55,14 @@ struct PostgresConnector: Sendable {
             }
         }
         return .failed(
-            reasons.isEmpty ? "no connection in time" : reasons.prefix(Self.reasonsMax).joined(separator: "; "))
+            reasons.isEmpty ? self.tooSlow : reasons.prefix(Self.reasonsMax).joined(separator: "; "))
+    }
+
+    /// The reason when nothing is heard of the server.
+    var tooSlow: String {
+        let host = self.options["host"] ?? self.options["hostaddr"] ?? ""
+        let port = self.options["port"] ?? "5432"
+        return PostgresURL.withoutSecrets("no connection to \"\(host)\", port \(port), in time")
     }
 
     private var addressLimit: Duration {

@@ -115,6 +115,14 @@ final class PostgresPool: Sendable {
         self.thread.stop()
     }
 
+    /// Refuses new callers, and cuts off everybody who has a connection or is about to get one.
+    func abandon() {
+        let waiters = self.state.withLock { $0.permits.close() + $0.pullPermits.close() }
+        for waiter in waiters { waiter.resume(returning: false) }
+        // With the thread end all connections, those beside the pool among them.
+        self.thread.stop()
+    }
+
     // MARK: - Connections
 
     private func acquire(_ isCancellable: Bool) async throws(StorageError) -> PostgresConnection {

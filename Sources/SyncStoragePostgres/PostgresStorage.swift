@@ -19,14 +19,16 @@ package final class PostgresStorage: Storage {
 
     /// Connects and brings the schema up to date.
     ///
+    /// - Parameter onUnreachable: Takes the reason why there is no connection, without user and password.
     /// - Throws: `.unavailable` when there is no connection within the limit; `.migration` when the schema is newer, its
     ///   history has a failed version, a step fails or, with `migrates` off, it is not up to date.
     package static func open(
-        _ configuration: PostgresConfiguration, logger: Logger
+        _ configuration: PostgresConfiguration, logger: Logger,
+        onUnreachable: @escaping @Sendable (String) -> Void = { _ in }
     ) async throws(StorageError) -> PostgresStorage {
         guard let thread = EventThread() else { throw .database(detail: "no file descriptors left") }
         do {
-            try await Self.prepareSchema(configuration, on: thread, logger: logger)
+            try await Self.prepareSchema(configuration, on: thread, logger: logger, onUnreachable)
         } catch {
             thread.stop()
             throw error
@@ -54,26 +56,32 @@ package final class PostgresStorage: Storage {
     ) async throws(StorageError) -> Result {
         guard let thread = EventThread() else { throw .database(detail: "no file descriptors left") }
         defer { thread.stop() }
-        return try await Self.withMigrator(configuration, on: thread, logger: logger, body)
+        return try await Self.withMigrator(configuration, on: thread, logger: logger, { _ in }, body)
     }
 
     /// On a connection of its own: a migration has other limits than what is served afterwards.
     private static func withMigrator<Result: Sendable>(
         _ configuration: PostgresConfiguration, on thread: EventThread, logger: Logger,
+        _ onUnreachable: @escaping @Sendable (String) -> Void,
         _ body: (PostgresMigrator) async throws(StorageError) -> Result
     ) async throws(StorageError) -> Result {
         let connection = try await PostgresConnection.connect(
             to: configuration.url, on: thread, within: configuration.waitLimit,
-            log: { logger.error("Cannot connect to PostgreSQL", metadata: ["reason": "\($0)"]) },
+            log: { reason in
+                logger.error("Cannot connect to PostgreSQL", metadata: ["reason": "\(reason)"])
+                onUnreachable(reason)
+            },
             notice: { logger.note($0) })
         defer { connection.close() }
         return try await body(PostgresMigrator(session: PostgresSession(connection: connection), logger: logger))
     }
 
     private static func prepareSchema(
-        _ configuration: PostgresConfiguration, on thread: EventThread, logger: Logger
+        _ configuration: PostgresConfiguration, on thread: EventThread, logger: Logger,
+        _ onUnreachable: @escaping @Sendable (String) -> Void
     ) async throws(StorageError) {
-        try await Self.withMigrator(configuration, on: thread, logger: logger) { migrator throws(StorageError) in
+        try await Self.withMigrator(configuration, on: thread, logger: logger, onUnreachable) {
+            migrator throws(StorageError) in
             if configuration.migrates {
                 try await migrator.migrate { session throws(StorageError) in try await session.run(PushFunction.create)
                 }
@@ -96,6 +104,8 @@ package final class PostgresStorage: Storage {
         self.fileLocks.close()
         await self.pool.close()
     }
+
+    package func abandon() { self.pool.abandon() }
 
     /// Runs one statement on any connection.
     func run(_ statement: PostgresStatement) async throws(StorageError) -> PostgresRows {

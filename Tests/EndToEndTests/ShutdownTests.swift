@@ -7,6 +7,7 @@ import SyncServer
 import SyncStorage
 import SyncTesting
 import SyncTransport
+import Synchronization
 import Testing
 
 /// docs/contract/operations.md §6, in this process.
@@ -77,6 +78,44 @@ struct ShutdownTests {
             try await eventually("the database is closed") {
                 do { try await server.server.storage.ping() } catch { return true }
                 return false
+            }
+        }
+    }
+
+    @Test(
+        "operations §6: PostgreSQL that says nothing any more does not keep the server beyond the budgets of the steps",
+        .enabled(if: TestBackend.available.contains(.postgres), "the PostgreSQL programs are not installed"),
+        arguments: [false, true])
+    func silentDatabase(withPush: Bool) async throws {
+        try await TestDatabaseURL.with(.postgres) { database in
+            let target = try #require(URLComponents(string: database.url)?.port)
+            let proxy = StallingProxy()
+            try await proxy.run(target: target) { port in
+                let url = database.url.replacing(":\(target)/", with: ":\(port)/")
+                var server = try InProcessServer(TestDatabaseURL(backend: .postgres, url: url))
+                server.parts.shutdownGrace = .seconds(1)
+                server.parts.closeWait = .seconds(1)
+                let user = Principal.fixture()
+                let space = try #require(user.personalSpace)
+                let clock = ContinuousClock()
+                let began = Mutex<ContinuousClock.Instant?>(nil)
+                try await server.run { server in
+                    let client = try await server.wire(as: user)
+                    client.request("first", .push, PushParams(space: space.wireText, changes: [.fixture(1)]))
+                    #expect(try await client.result(of: "first", as: PushResult.self) == .accepted(cursor: 1))
+                    proxy.stall()
+                    if withPush {
+                        client.request("second", .push, PushParams(space: space.wireText, changes: [.fixture(2)]))
+                        try await eventually("the push is in the storage") {
+                            server.server.storage.statistics.pushesQueued == 1
+                        }
+                    }
+                    began.withLock { $0 = clock.now }
+                    await server.shutDown()
+                }
+                let duration = try #require(began.withLock { $0 }).duration(to: clock.now)
+                // Clients 1 + 1 + 2 s, jobs 2 s, storage 5 s; the calls themselves would wait for 27 s and more.
+                #expect(duration < .seconds(15))
             }
         }
     }

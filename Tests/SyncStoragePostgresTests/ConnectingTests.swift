@@ -54,7 +54,7 @@ struct ConnectingTests {
         await #expect(throws: StorageError.unavailable) {
             _ = try await PostgresConnection.connect(
                 to: "postgres://postgres@127.0.0.1:\(listener.port)/sync", on: thread, within: .milliseconds(100),
-                log: { #expect($0 == "no connection in time") })
+                log: { #expect($0 == "no connection to \"127.0.0.1\", port \(listener.port), in time") })
         }
     }
 
@@ -112,7 +112,7 @@ struct ConnectingTests {
                 #expect(answer == ["here"])
                 try await group.waitForAll()
             }
-            #expect(lookUp.reasons == ["no connection in time"])
+            #expect(lookUp.reasons == ["no connection to \"db.example\", port 5432, in time"])
         }
     }
 

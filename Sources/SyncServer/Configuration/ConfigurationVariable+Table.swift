@@ -131,13 +131,20 @@ extension ConfigurationVariable {
     }
 
     private static func database(_ text: String) throws(ConfigurationError) -> DatabaseLocation {
+        let location: DatabaseLocation
         do {
-            return try DatabaseLocation(text)
+            location = try DatabaseLocation(text)
         } catch .unsupportedScheme(let scheme) {
             throw ConfigurationError("DATABASE_URL", "unsupported DATABASE_URL scheme \"\(scheme)\"")
         } catch {
             throw ConfigurationError("DATABASE_URL", "DATABASE_URL names no file")
         }
+        guard location.isUnderstood else {
+            throw ConfigurationError(
+                "DATABASE_URL",
+                "DATABASE_URL is not a PostgreSQL URL: is a character of the password not percent-encoded?")
+        }
+        return location
     }
 
     private static func trustedIssuers(_ text: String) throws(ConfigurationError) -> [TrustedIssuer] {

@@ -10,6 +10,8 @@ import Testing
 
 @Suite("Checkpoint job", .timeLimit(.minutes(1)))
 struct CheckpointJobTests {
+    private let registry = MetricsRegistry()
+
     @Test("The job runs after five minutes, once for each time that something was written")
     func runs() async throws {
         try await self.withJob { storage, clock, checkpoints in
@@ -40,6 +42,10 @@ struct CheckpointJobTests {
                 clock.advance(by: .seconds(330))
                 try await checkpoints.waitUntil(attempt)
             }
+            await clock.waitForSleepers(1)
+            let text = self.registry.exposition()
+            #expect(text.contains(#"job_runs_total{job="sqlite_checkpoint",outcome="failure"} 2"#))
+            #expect(text.contains(#"job_runs_total{job="sqlite_checkpoint",outcome="success"} 1"#))
         }
     }
 
@@ -91,6 +97,7 @@ struct CheckpointJobTests {
             let job = CheckpointJob(
                 storage: storage.storage, interval: .seconds(300), clock: clock,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+                runs: JobRuns("sqlite_checkpoint", self.registry),
                 checkpoint: { () throws(StorageError) in try checkpoints.run() })
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await job.run() }
