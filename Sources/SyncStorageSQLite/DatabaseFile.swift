@@ -8,8 +8,8 @@ import Synchronization
 final class DatabaseFile: Sendable {
     let path: String
     private let temporaryDirectory: String?
-    /// Descriptor of the lock file, `nil` when released.
-    private let lock: Mutex<Int32?>
+    /// Of the lock file, `nil` when released.
+    private let lock: Mutex<LockFile?>
 
     /// Creates the directory and an empty file where there is none, readable by this user alone, and takes the lock
     /// `<path>.lock`. Blocks.
@@ -37,21 +37,22 @@ final class DatabaseFile: Sendable {
             self.lock = Mutex(nil)
             return
         }
-        let descriptor = try openForOwner(self.path + ".lock")
-        // Opened for the length of the process or until `release`; a child process must not inherit it.
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            let isTaken = errno == EWOULDBLOCK
-            Glibc.close(descriptor)
-            if lock == .takenIfFree, isTaken {
+        guard let file = try LockFile.take(self.path + ".lock") else {
+            if lock == .takenIfFree {
                 self.lock = Mutex(nil)
                 return
             }
             throw .database(
                 detail: "another process uses the SQLite database \(self.path); it holds the lock \(self.path).lock")
         }
-        self.lock = Mutex(descriptor)
+        self.lock = Mutex(file)
         // SQLite gives its -wal and -shm files the mode of this one.
-        Glibc.close(try openForOwner(self.path))
+        do {
+            Glibc.close(try openForOwner(self.path))
+        } catch {
+            self.discard()
+            throw error
+        }
     }
 
     deinit { self.release() }
@@ -61,17 +62,71 @@ final class DatabaseFile: Sendable {
 
     /// Gives the lock back, and removes a temporary database. Harmless when repeated.
     func release() {
-        let descriptor = self.lock.withLock { descriptor in
-            defer { descriptor = nil }
-            return descriptor
-        }
-        guard let descriptor else { return }
-        // Closing is not enough while a child process, forked and not yet at its exec, has a copy of the descriptor.
-        flock(descriptor, LOCK_UN)
-        Glibc.close(descriptor)
+        guard let file = self.lock.withLock({ $0.take() }) else { return }
+        file.release()
         if let temporaryDirectory = self.temporaryDirectory {
             try? FileManager.default.removeItem(atPath: temporaryDirectory)
         }
+    }
+}
+
+extension DatabaseFile {
+    /// Runs `body`. One that fails leaves no lock file that was not there before.
+    func use<Result>(_ body: (DatabaseFile) throws -> Result) throws -> Result {
+        do {
+            return try body(self)
+        } catch {
+            self.discard()
+            throw error
+        }
+    }
+
+    private func discard() {
+        self.lock.withLock { $0?.removeIfNew() }
+        self.release()
+    }
+}
+
+/// A file that is locked as long as it is open.
+private struct LockFile {
+    let path: String
+    /// Opened for the length of the process or until `release`; a child process must not inherit it.
+    let descriptor: Int32
+    /// Nobody had made it before.
+    let isNew: Bool
+
+    private static let attemptsMax = 10
+
+    /// `nil` when another process holds the lock.
+    static func take(_ path: String) throws(StorageError) -> LockFile? {
+        for _ in 1...Self.attemptsMax {
+            let isNew = access(path, F_OK) != 0
+            let file = LockFile(path: path, descriptor: try openForOwner(path), isNew: isNew)
+            guard flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 else {
+                Glibc.close(file.descriptor)
+                return nil
+            }
+            // Somebody who removed it meanwhile has locked out nobody who comes later.
+            if file.isInPlace { return file }
+            file.release()
+        }
+        throw .database(detail: "the lock \(path) goes away again and again")
+    }
+
+    private var isInPlace: Bool {
+        var opened = stat()
+        var named = stat()
+        return fstat(self.descriptor, &opened) == 0 && stat(self.path, &named) == 0 && opened.st_ino == named.st_ino
+    }
+
+    func removeIfNew() {
+        if self.isNew { unlink(self.path) }
+    }
+
+    func release() {
+        // Closing is not enough while a child process, forked and not yet at its exec, has a copy of the descriptor.
+        flock(self.descriptor, LOCK_UN)
+        Glibc.close(self.descriptor)
     }
 }
 

@@ -1,5 +1,6 @@
 package import FoundationEssentials
 import GRDB
+import Glibc
 package import SyncStorage
 
 /// Brings a database file to the schema of this program (docs/contract/storage.md §3, §11). SQLite databases start at
@@ -54,23 +55,34 @@ package enum SQLiteMigrator {
 
     /// Every version that this program knows, in order.
     package static func status(_ configuration: SQLiteConfiguration) async throws(StorageError) -> [Version] {
-        try await self.withDatabase(configuration) { db in try self.versions(db) }
+        guard self.exists(configuration) else {
+            return Schema.names.map { Version(number: $0.version, name: $0.name, appliedAt: nil) }
+        }
+        return try await self.withDatabase(configuration) { db in try self.versions(db) }
     }
 
     /// The version of the database, 0 when it is empty.
     package static func version(_ configuration: SQLiteConfiguration) async throws(StorageError) -> Int {
-        try await self.withDatabase(configuration) { db in try self.appliedVersion(db) }
+        guard self.exists(configuration) else { return 0 }
+        return try await self.withDatabase(configuration) { db in try self.appliedVersion(db) }
+    }
+
+    /// Whoever only looks makes no file.
+    private static func exists(_ configuration: SQLiteConfiguration) -> Bool {
+        configuration.path.map { access($0, F_OK) == 0 } ?? false
     }
 
     private static func withDatabase<Result: Sendable>(
         _ configuration: SQLiteConfiguration, _ body: @escaping @Sendable (Database) throws -> Result
     ) async throws(StorageError) -> Result {
         try await blocking(while: "read the schema version") {
-            let file = try DatabaseFile(path: configuration.path)
-            defer { file.release() }
-            let queue = try DatabaseQueue.writer(at: file.path, configuration)
-            defer { try? queue.close() }
-            return try queue.inDatabase(body)
+            try DatabaseFile(path: configuration.path).use { file in
+                let queue = try DatabaseQueue.writer(at: file.path, configuration)
+                let result = try queue.inDatabase(body)
+                try queue.close()
+                file.release()
+                return result
+            }
         }
     }
 

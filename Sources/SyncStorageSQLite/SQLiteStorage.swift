@@ -29,24 +29,27 @@ package final class SQLiteStorage: Storage {
             guard sqlite3_libversion_number() >= 3_035_000 else {
                 throw StorageError.database(detail: "SQLite 3.35 or later is needed")
             }
-            let file = try DatabaseFile(path: configuration.path, lock: configuration.lock)
-            let writer = try DatabaseQueue.writer(at: file.path, configuration)
-            try writer.inDatabase { db in
-                let version = try SQLiteMigrator.appliedVersion(db)
-                guard version < Schema.version else { return }
-                guard configuration.migrates else {
-                    throw StorageError.migration(
-                        detail: "the database is at version \(version), not \(Schema.version); run less-sync migrate")
+            return try DatabaseFile(path: configuration.path, lock: configuration.lock).use { file in
+                let writer = try DatabaseQueue.writer(at: file.path, configuration)
+                try writer.inDatabase { db in
+                    let version = try SQLiteMigrator.appliedVersion(db)
+                    guard version < Schema.version else { return }
+                    guard configuration.migrates else {
+                        throw StorageError.migration(
+                            detail:
+                                "the database is at version \(version), not \(Schema.version); run less-sync migrate")
+                    }
+                    try SQLiteMigrator.migrate(db, now: configuration.now())
+                    for step in Schema.names where step.version > version {
+                        logger.info(
+                            "migration applied", metadata: ["version": "\(step.version)", "name": "\(step.name)"])
+                    }
                 }
-                try SQLiteMigrator.migrate(db, now: configuration.now())
-                for step in Schema.names where step.version > version {
-                    logger.info("migration applied", metadata: ["version": "\(step.version)", "name": "\(step.name)"])
+                let readers = try (0..<max(1, configuration.readers)).map { number in
+                    try DatabaseQueue.reader(at: file.path, number: number, configuration)
                 }
+                return SQLiteStorage(file: file, writer: writer, readers: readers, configuration, logger: logger)
             }
-            let readers = try (0..<max(1, configuration.readers)).map { number in
-                try DatabaseQueue.reader(at: file.path, number: number, configuration)
-            }
-            return SQLiteStorage(file: file, writer: writer, readers: readers, configuration, logger: logger)
         }
     }
 

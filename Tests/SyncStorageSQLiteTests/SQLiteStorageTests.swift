@@ -176,6 +176,25 @@ struct SQLiteStorageTests {
         }
     }
 
+    @Test("A file that is refused gets no lock file beside it, and one that was there stays")
+    func refusedLeavesNoLock() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/passwd"
+            try Data("root:x:0:0\n".utf8).write(to: URL(fileURLWithPath: path))
+            for (path, hadLock) in [(path, false), (directory, false), (path, true)] {
+                let lock = path + ".lock"
+                if hadLock { try Data().write(to: URL(fileURLWithPath: lock)) }
+                let configuration = SQLiteConfiguration(path: path, readers: 1)
+                await #expect(throws: StorageError.self) {
+                    _ = try await SQLiteStorage.open(configuration, logger: .silent)
+                }
+                #expect(FileManager.default.fileExists(atPath: lock) == hadLock)
+                await #expect(throws: StorageError.self) { _ = try await SQLiteMigrator.status(configuration) }
+                #expect(FileManager.default.fileExists(atPath: lock) == hadLock)
+            }
+        }
+    }
+
     @Test("SQ5: a database in use is refused, and free again after close")
     func secondProcess() async throws {
         try await withTemporaryDirectory { directory in

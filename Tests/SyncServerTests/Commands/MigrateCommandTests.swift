@@ -29,6 +29,15 @@ struct MigrateCommandTests {
         #expect(try await self.lines(.version) == ["\(DatabaseSchema.latestVersion)"])
     }
 
+    @Test("OM2: looking at a database that does not exist makes nothing")
+    func looking() async throws {
+        #expect(try await self.lines(.version) == ["0"])
+        let status = try await self.lines(.status)
+        #expect(status.count == DatabaseSchema.latestVersion)
+        #expect(status.allSatisfy { $0.hasSuffix("  pending") })
+        #expect(!FileManager.default.fileExists(atPath: self.directory.path))
+    }
+
     @Test("OM3: SQLite goes down to nothing at once, and up again")
     func sqlite() async throws {
         defer { try? FileManager.default.removeItem(at: self.directory) }
