@@ -1,3 +1,4 @@
+import Glibc
 package import NIOCore
 import NIOPosix
 import Synchronization
@@ -97,4 +98,10 @@ package struct TestSocket: Sendable {
     package func closeOutput() async throws { try await self.channel.close(mode: .output) }
 
     package func close() async { try? await self.channel.close() }
+
+    /// Ends the connection with a reset: what is under way in either direction is lost.
+    package func reset() async throws {
+        try await (self.channel as? any SocketOptionProvider)?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).get()
+        try await self.channel.close()
+    }
 }

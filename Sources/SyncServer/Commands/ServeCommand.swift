@@ -87,11 +87,13 @@ package struct ServeCommand: Sendable {
                 parts.devIssuer = try DevIssuer(directory: dataDirectory)
                 onListening = { address in Console.print(Self.welcome(address, dataDirectory: dataDirectory)) }
             }
-            let server = try await Server.open(configuration, parts, logger: logger, onListening: onListening)
-            return await server.runUntilSignal(shutdownTimeout: configuration.shutdownTimeout, logger: logger)
         } catch {
             Console.error("cannot start: \(error)")
             return ExitStatus.failure
+        }
+        return await Server.runUntilSignal(shutdownTimeout: configuration.shutdownTimeout, logger: logger) {
+            [parts, onListening] in
+            try await Server.open(configuration, parts, logger: logger, onListening: onListening)
         }
     }
 

@@ -37,7 +37,7 @@ struct DiscoveryDocument: Encodable, Equatable {
         self.federation = federates
         self.accountsEndpoint = accounts
         self.syncEndpoint = sync
-        self.federationWS = federates ? settings.federationWebSocketEndpoint ?? Self.webSocket(of: sync) : ""
+        self.federationWS = settings.federationWebSocketEndpoint ?? (federates ? Self.webSocket(of: sync) : "")
         self.jwksURI = settings.keySetURI ?? "\(service)/.well-known/jwks.json"
         self.webFinger = settings.webFingerEndpoint ?? "\(service)/.well-known/webfinger"
         self.protocols = ([family] + ProtocolFamily.allCases.filter { $0 != family }).map(\.subprotocol)

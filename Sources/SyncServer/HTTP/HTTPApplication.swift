@@ -28,6 +28,7 @@ package final class HTTPApplication: Service {
     private let onListening: @Sendable (ListenAddress) async -> Void
     private let logger: Logger
     private let isShuttingDown = Atomic(false)
+    private let isListening = Atomic(false)
     /// WebSockets, in all and before authentication.
     package let admission: AdmissionControl
 
@@ -74,7 +75,16 @@ package final class HTTPApplication: Service {
         try await withGracefulShutdownHandler {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { await self.health.run() }
-                group.addTask { try await application.run() }
+                group.addTask {
+                    do {
+                        try await application.run()
+                    } catch {
+                        guard self.isListening.load(ordering: .acquiring) else {
+                            throw ListenFailure("LISTEN_ADDR", self.configuration.address, error)
+                        }
+                        throw error
+                    }
+                }
                 // The server is what ends by itself; the probe runs until it is cancelled.
                 try await group.next()
                 group.cancelAll()
@@ -88,7 +98,8 @@ package final class HTTPApplication: Service {
         let isShuttingDown: @Sendable () -> Bool = { self.isShuttingDown.load(ordering: .acquiring) }
         let routes =
             PublicRoutes.all(
-                health: self.health, details: self.healthDetails, isShuttingDown: isShuttingDown) + self.extraRoutes
+                health: self.health, details: self.healthDetails, isShuttingDown: isShuttingDown)
+            + FederationRoutes.all + self.extraRoutes
         let table = RouteTable(routes)
         let router = Router(context: SyncRequestContext.self)
         router.add(middleware: RequestGate(routes: table, tokens: self.tokens, metrics: self.metrics))
@@ -119,6 +130,7 @@ package final class HTTPApplication: Service {
     }
 
     private func listening(on channel: any Channel) async {
+        self.isListening.store(true, ordering: .releasing)
         var address = self.configuration.address
         address.port = channel.localAddress?.port ?? address.port
         self.logger.info("server listening", metadata: ["addr": "\(address)"])

@@ -32,6 +32,12 @@ struct RequestGate: RouterMiddleware {
             throw error
         } catch is NIOTooManyBytesError {
             response = HTTPFailure(.contentTooLarge, "request body too large").response
+        } catch  where Self.isEndOfConnection(error) {
+            // Nobody hears the answer; it is counted as what the client did.
+            context.logger.debug(
+                "connection lost during a request",
+                metadata: ["route": "\(self.routes.template(request.uri.path) ?? "unknown")"])
+            response = HTTPFailure(.badRequest, "connection lost").response
         } catch {
             context.logger.error("request failed", metadata: ["error": "\(type(of: error))"])
             response = HTTPFailure.internalError.response
@@ -64,6 +70,11 @@ struct RequestGate: RouterMiddleware {
             let list = allowed.map(\.rawValue).joined(separator: ", ")
             return Response(status: .methodNotAllowed, headers: [.allow: list])
         }
+    }
+
+    /// What reading a body ends with when the client is gone.
+    private static func isEndOfConnection(_ error: any Error) -> Bool {
+        error is IOError || error is ChannelError
     }
 
     /// docs/contract/http.md §3. Only the first `Authorization` header counts.

@@ -3,6 +3,7 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import ServiceLifecycle
+import Synchronization
 
 /// `/metrics` on a listener of its own, and nothing else there (docs/contract/operations.md §12).
 struct MetricsServer: Service {
@@ -20,12 +21,17 @@ struct MetricsServer: Service {
 
     func run() async throws {
         let router = Router()
-        router.get("/metrics") { _, _ in
+        router.get("/metrics") { request, _ in
+            // To the router, slashes more or less make no difference.
+            guard request.head.path?.prefix(while: { $0 != "?" }) == "/metrics" else {
+                return Response(status: .notFound)
+            }
             self.storage.update()
             return Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: self.registry.exposition())))
         }
+        let isListening = Flag()
         let application = Application(
             router: router,
             server: .http1(configuration: HTTP1Channel.Configuration(idleTimeout: Self.idleTimeout)),
@@ -33,12 +39,29 @@ struct MetricsServer: Service {
                 address: .hostname(self.address.host, port: self.address.port),
                 availableConnectionsDelegate: .maximum(Self.connectionsMax, logger: self.logger)),
             onServerRunning: { channel in
+                isListening.raise()
                 var address = self.address
                 address.port = channel.localAddress?.port ?? address.port
                 self.logger.info("metrics listening", metadata: ["addr": "\(address)"])
                 await self.onListening(address)
             },
             logger: self.logger)
-        try await application.run()
+        do {
+            try await application.run()
+        } catch {
+            guard isListening.isRaised else {
+                throw ListenFailure("METRICS_LISTEN_ADDR", self.address, error)
+            }
+            throw error
+        }
     }
+}
+
+/// Raised once, and looked at from anywhere.
+private final class Flag: Sendable {
+    private let value = Atomic(false)
+
+    var isRaised: Bool { self.value.load(ordering: .acquiring) }
+
+    func raise() { self.value.store(true, ordering: .releasing) }
 }

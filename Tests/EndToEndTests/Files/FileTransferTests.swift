@@ -1,7 +1,9 @@
+import Logging
 import NIOCore
 import SyncAuth
 import SyncClient
 import SyncProtocol
+import SyncServer
 import SyncTesting
 import Testing
 
@@ -34,6 +36,71 @@ struct FileTransferTests {
                 }
             }
         }
+    }
+
+    @Test("operations §12: bytes of files are counted, in whole and resumable uploads and in downloads")
+    func counted() async throws {
+        let setting = try #require(FileSetting.all.first)
+        let ports = AsyncStream.makeStream(of: Int.self)
+        try await setting.withServer {
+            $0.configuration.metricsAddress = ListenAddress(host: "127.0.0.1", port: 0)
+            $0.parts.onMetricsListening = { ports.continuation.yield($0.port) }
+        } _: { server, _ in
+            var iterator = ports.stream.makeAsyncIterator()
+            let metricsPort = try #require(await iterator.next())
+            try await server.withRecord { files, _ in
+                let file = FileID.random()
+                #expect(try await files.put(file, .pattern(5_000)).status == 201)
+                #expect(try await files.put(file, .pattern(300)).status == 204)
+                #expect(try await files.get(file).status == 200)
+                #expect(try await files.get(file, ("Range", "bytes=0-9")).status == 206)
+                #expect(try await files.head(file).status == 200)
+                let socket = try await HTTPSocket.connect(port: files.port)
+                try await socket.sendHead(
+                    "POST", files.path(.random()) + "/uploads",
+                    files.uploadHeaders(20) + [("Upload-Complete", "?1"), ("Upload-Length", "20")])
+                try await socket.send(ByteBuffer.pattern(20))
+                #expect(try await socket.response(to: "POST").status == 201)
+                await socket.close()
+                try await eventually("the counters have caught up") {
+                    let scrape = try await HTTPSocket.connect(port: metricsPort)
+                    try await scrape.sendHead("GET", "/metrics", [("Connection", "close")])
+                    let text = try await scrape.response().text
+                    await scrape.close()
+                    return text.contains(#"file_bytes_total{direction="received"} 5320"#)
+                        && text.contains(#"file_bytes_total{direction="sent"} 5010"#)
+                        && text.contains(#"job_runs_total{job="file_deletion",outcome="success"}"#)
+                }
+            }
+        }
+    }
+
+    @Test("A client that resets its connection in mid-transfer is no error of the server", arguments: FileSetting.all)
+    func resets(_ setting: FileSetting) async throws {
+        let log = LogRecorder()
+        try await setting.withServer(fileBytesMax: 16_777_216) {
+            $0.logger = log.logger(.debug)
+        } _: { server, _ in
+            try await server.withRecord { files, _ in
+                let file = FileID.random()
+                #expect(try await files.put(file, .pattern(16_000_000)).status == 201)
+                let upload = try await HTTPSocket.connect(port: files.port)
+                try await upload.sendHead("PUT", files.path(.random()), files.uploadHeaders(9_000_000))
+                try await upload.send(ByteBuffer.pattern(1_000_000))
+                try await eventually("the upload has begun") { server.inTheMaking == 1 }
+                try await upload.reset()
+                try await eventually("the upload has ended") { server.inTheMaking == 0 }
+                try await eventually("its end is in the log") {
+                    log.lines.contains { $0.contains("connection lost during a request") && $0.contains("route=") }
+                }
+                let download = try await HTTPSocket.connect(port: files.port)
+                try await download.sendHead("GET", files.path(file), files.credentials)
+                _ = await download.drop(100_000)
+                try await download.reset()
+                #expect(try await files.head(file).status == 200)
+            }
+        }
+        #expect(log.lines.filter { $0.hasPrefix("error") } == [])
     }
 
     @Test("HL3: a second PUT is 204 and changes nothing, but its headers are checked", arguments: FileSetting.all)

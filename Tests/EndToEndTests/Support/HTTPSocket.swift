@@ -43,6 +43,8 @@ struct HTTPSocket: Sendable {
     func closeOutput() async throws { try await self.socket.closeOutput() }
 
     func close() async { await self.socket.close() }
+
+    func reset() async throws { try await self.socket.reset() }
 }
 
 struct HTTPAnswer: Equatable, Sendable {

@@ -162,7 +162,7 @@ struct DiscoveryTests {
         }
     }
 
-    @Test("Configured addresses win; the one for other servers is derived and only there when they can connect")
+    @Test("Configured addresses win; the one for other servers is derived only when they can connect")
     func addresses() throws {
         var settings = DiscoverySettings()
         settings.syncEndpoint = "http://h:5379/api/v1"
@@ -171,12 +171,14 @@ struct DiscoveryTests {
         }
         #expect(document(federates: true)?.federationWS == "ws://h:5379/api/v1/federation/ws")
         #expect(document(federates: true)?.jwksURI == "https://i/.well-known/jwks.json")
+        #expect(document(federates: false)?.federationWS == "")
         settings.federationWebSocketEndpoint = "wss://f"
         settings.accountsEndpoint = "https://acc"
         settings.keySetURI = "https://k"
         settings.webFingerEndpoint = "https://w"
         let document = try #require(document(federates: true))
         #expect(document.federationWS == "wss://f")
+        #expect(DiscoveryDocument(settings, family: .less, issuers: [], federates: false)?.federationWS == "wss://f")
         #expect(document.accountsEndpoint == "https://acc")
         #expect(document.jwksURI == "https://k")
         #expect(document.webFinger == "https://w")

@@ -176,6 +176,30 @@ struct HTTPApplicationTests {
         }
     }
 
+    @Test("C25, http §2, §8: routes of federation while it is off")
+    func federationOff() async throws {
+        try await HTTPTestServer().run { server in
+            let challenge = "/api/v1/federation/challenge"
+            let posted = try await server.request("POST", challenge)
+            #expect(posted.status == 404)
+            #expect(posted.body.isEmpty)
+            let read = try await server.request("GET", challenge)
+            #expect(read.status == 405)
+            #expect(read.headers["allow"] == "POST")
+            for path in ["/api/v1/federation/trusted", "/api/v1/federation/status/b.example"] {
+                #expect(try await server.request("GET", path).status == 401)
+                #expect(try await server.request("POST", path).status == 401)
+                let asked = try await server.request("GET", path, "Authorization: Bearer good")
+                #expect(asked.status == 404)
+                #expect(asked.body.isEmpty)
+                let wrong = try await server.request("POST", path, "Authorization: Bearer good")
+                #expect(wrong.status == 405)
+                #expect(wrong.headers["allow"] == "GET, HEAD")
+                #expect(wrong.body.isEmpty)
+            }
+        }
+    }
+
     @Test("paths are compared exactly", arguments: ["/health/", "//health", "/Health", "/health/x"])
     func exactPaths(path: String) async throws {
         try await HTTPTestServer().run { server in

@@ -116,12 +116,15 @@ struct MetricsServerTests {
             for line in [
                 #"http_requests_total{method="GET",route="/health",status="200"} 2"#,
                 #"http_requests_total{method="GET",route="unknown",status="401"} 2"#,
-                #"http_request_duration_seconds_count{method="GET",route="/health"} 2"#,
+                #"http_request_duration_seconds_count{method="GET",route="/health",status="200"} 2"#,
                 #"auth_failures_total{reason="invalid"} 1"#,
             ] {
                 #expect(lines.contains(line), "\(line)")
             }
-            #expect(try await server.get("/health", port: server.metricsPort ?? 0).status == 404)
+            for path in ["/health", "/metrics/", "//metrics", "/Metrics", "/metrics/x"] {
+                #expect(try await server.get(path, port: server.metricsPort ?? 0).status == 404, "\(path)")
+            }
+            #expect(try await server.get("/metrics?x=1", port: server.metricsPort ?? 0).status == 200)
         }
     }
 
