@@ -51,8 +51,8 @@ struct HealthCheck: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "healthcheck", abstract: "Ask a running server whether it is healthy; exit 0 or 1.")
 
-    @Option(help: "Address of the server, or of its health route.")
-    var url = HealthCheckCommand.defaultURL
+    @Option(help: "Address of the server, or of its health route (default: the one that LISTEN_ADDR names).")
+    var url: String?
 
     func run() async throws {
         try finish(with: await HealthCheckCommand.run(url: self.url))

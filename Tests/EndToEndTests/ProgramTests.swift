@@ -100,7 +100,34 @@ struct ProgramTests {
             ]) { $1 })
         #expect(try await program.waitUntilExit() == 1)
         #expect(program.errorLines.count == 1)
+        #expect(
+            program.errorLines.first?.hasPrefix(
+                "Error: cannot start: database error: cannot connect to PostgreSQL: connection to server at \"127.0.0.1\", "
+                    + "port 1 failed: Connection refused") == true)
         #expect(!(program.standardError + program.standardOutput).contains("hunter2"))
+    }
+
+    @Test("A signal while the database does not answer ends the start with 0")
+    func signalDuringStart() async throws {
+        // It accepts, and says nothing.
+        let silent = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
+            .bind(host: "127.0.0.1", port: 0).get()
+        let port = try #require(silent.localAddress?.port)
+        let program = try Program(
+            ["serve"],
+            environment: Self.logSettings.merging([
+                "DATABASE_URL": "postgres://user@127.0.0.1:\(port)/db?sslmode=disable",
+                "TRUSTED_ISSUERS": "http://127.0.0.1:1",
+            ]) { $1 })
+        // The first lines come before the database.
+        try await eventually("the start has begun") {
+            program.standardOutput.contains("IDENTITY_HASH_KEY")
+        }
+        program.send(SIGTERM)
+        #expect(try await program.waitUntilExit(within: .seconds(10)) == 0)
+        #expect(Self.lines("shutdown requested", of: program).count == 1)
+        #expect(program.errorLines.isEmpty)
+        try await silent.close()
     }
 
     @Test("OS5: a port in use ends the start with 1")
@@ -113,7 +140,17 @@ struct ProgramTests {
                 ["serve", "--listen-addr", "127.0.0.1:\(port)", "--trusted-issuers", "http://127.0.0.1:1"],
                 directory: directory)
             #expect(try await program.waitUntilExit() == 1)
-            #expect(program.errorLines.count == 1)
+            #expect(
+                program.errorLines == [
+                    "Error: cannot listen on 127.0.0.1:\(port) (LISTEN_ADDR): Address already in use"
+                ])
+            let metrics = try Program(
+                ["serve", "--listen-addr", "127.0.0.1:0", "--trusted-issuers", "http://127.0.0.1:1"],
+                environment: ["METRICS_LISTEN_ADDR": "127.0.0.1:\(port)"], directory: directory)
+            #expect(try await metrics.waitUntilExit() == 1)
+            #expect(
+                metrics.errorLines
+                    == ["Error: cannot listen on 127.0.0.1:\(port) (METRICS_LISTEN_ADDR): Address already in use"])
         }
         try await other.close()
     }
@@ -135,6 +172,8 @@ struct ProgramTests {
                 let check = try Program(["healthcheck", "--url", address])
                 #expect(try await check.waitUntilExit() == 0, "\(address)")
             }
+            let ownCheck = try Program(["healthcheck"], environment: ["LISTEN_ADDR": "0.0.0.0:\(port)"])
+            #expect(try await ownCheck.waitUntilExit() == 0)
             let otherRoute = try Program(["healthcheck", "--url", "http://127.0.0.1:\(port)/nowhere"])
             #expect(try await otherRoute.waitUntilExit() == 1)
             program.send(SIGTERM)

@@ -43,6 +43,9 @@ package struct ConfigurationVariable: Sendable {
     /// `LISTEN_ADDR` is `--listen-addr`.
     package var flag: String { "--" + String(self.name.lowercased().map { $0 == "_" ? "-" : $0 }) }
 
+    /// A switch that is on unless it is switched off.
+    var isSwitchedOn: Bool { self.valueName == nil && self.defaultText == "true" }
+
     /// The name of the variable that names a file with the value.
     package var fileName: String? { self.isSecret ? self.name + "_FILE" : nil }
 

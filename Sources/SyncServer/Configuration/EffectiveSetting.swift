@@ -36,10 +36,19 @@ extension ServerConfiguration.Source: CustomStringConvertible {
 extension ConfigurationVariable {
     /// `text` without what is secret in it.
     fileprivate func shown(_ text: String) -> String {
-        guard self.isSecret else { return text }
+        guard self.isSecret else {
+            return self.name == "FILE_S3_ENDPOINT" ? Self.withoutUserInfo(text) : text
+        }
         // Which database it is must be visible; how to get in must not.
         if self.name == "DATABASE_URL" { return (try? DatabaseLocation(text))?.shown ?? "<redacted>" }
         return text.isEmpty ? "" : "<redacted>"
+    }
+
+    /// Nobody has looked yet whether it is a URL: whatever may be a password goes.
+    private static func withoutUserInfo(_ endpoint: String) -> String {
+        guard let at = endpoint.lastIndex(of: "@") else { return endpoint }
+        let scheme = endpoint.firstRange(of: "://").map { endpoint[..<$0.upperBound] } ?? ""
+        return String(scheme + endpoint[endpoint.index(after: at)...])
     }
 }
 

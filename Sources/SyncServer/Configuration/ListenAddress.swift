@@ -31,6 +31,13 @@ package struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         return (try? SocketAddress(ipAddress: "::1", port: 0)) == address
     }
 
+    /// All interfaces.
+    var isWildcard: Bool {
+        ["0.0.0.0", "::"].contains { wildcard in
+            (try? SocketAddress(ipAddress: self.host, port: 0)) == (try? SocketAddress(ipAddress: wildcard, port: 0))
+        }
+    }
+
     package var description: String {
         self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
     }

@@ -171,7 +171,8 @@ extension ServerConfiguration {
     package static var flagsHelp: String {
         ConfigurationVariable.all.filter { !$0.isHidden }.map { variable in
             let value = variable.valueName.map { " \($0)" } ?? ""
-            let defaultText = variable.defaultText.map { $0.isEmpty ? "" : " (default: \($0))" } ?? ""
+            let off = variable.isSwitchedOn ? "; \(variable.flag)=false switches it off" : ""
+            let defaultText = variable.defaultText.map { $0.isEmpty ? "" : " (default: \($0)\(off))" } ?? ""
             return "  \(variable.flag)\(value)\n        \(variable.help)\(defaultText) [\(variable.name)]"
         }.joined(separator: "\n")
     }

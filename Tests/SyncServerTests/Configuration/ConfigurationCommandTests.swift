@@ -43,6 +43,44 @@ struct ConfigurationCommandTests {
                 """)
     }
 
+    @Test("check refuses a PostgreSQL URL that cannot be read, with the other errors and without the password")
+    func malformedURL() {
+        for url in ["postgres://u:hun/ter2@h/db", "postgres://h:port/db", "postgresql://h/db?nonsense=1"] {
+            #expect {
+                try self.output(.check, ["DATABASE_URL": url])
+            } throws: { error in
+                (error as? ConfigurationErrors)?.errors.map(\.message) == [
+                    "DATABASE_URL is not a PostgreSQL URL: is a character of the password not percent-encoded?",
+                    "TRUSTED_ISSUERS must be set",
+                ]
+            }
+        }
+        let command = ConfigurationCommand(
+            environment: [
+                "DATABASE_URL": "postgres://u:p%2Fq@h,i:5433/db?sslmode=require", "TRUSTED_ISSUERS": "https://a",
+            ])
+        #expect(command.run(.check, flags: []) == 0)
+    }
+
+    @Test("The help of serve says how a switch that is on is switched off")
+    func switches() {
+        let help = ServerConfiguration.flagsHelp
+        #expect(help.contains("(default: true; --migrate-on-start=false switches it off) [MIGRATE_ON_START]"))
+        #expect(!help.contains("--perf-mode=false"))
+    }
+
+    @Test(
+        "healthcheck asks the address that the server listens on",
+        arguments: [
+            (nil, "http://127.0.0.1:5379/health"), ("0.0.0.0:8080", "http://127.0.0.1:8080/health"),
+            (":80", "http://127.0.0.1:80/health"), ("[::]:81", "http://[::1]:81/health"),
+            ("10.0.0.1:82", "http://10.0.0.1:82/health"), ("nonsense", "http://127.0.0.1:5379/health"),
+        ] as [(String?, String)])
+    func healthCheckAddress(listenAddress: String?, url: String) {
+        let environment = listenAddress.map { ["LISTEN_ADDR": $0] } ?? [:]
+        #expect(HealthCheckCommand.localURL(environment) == url)
+    }
+
     @Test("check reports everything that is wrong")
     func checkFails() {
         #expect {
@@ -85,13 +123,14 @@ struct ConfigurationCommandTests {
         defer { try? FileManager.default.removeItem(at: file) }
         let environment = [
             "DATABASE_URL": "postgres://u:hunter2@db.example:5432/sync?password=hunter2",
-            "IDENTITY_HASH_KEY": "hunter2",
+            "IDENTITY_HASH_KEY": "hunter2", "FILE_S3_ENDPOINT": "https://u:hun/hunter2@s3.example:9000",
             "FEDERATION_FST_SECRET_FILE": file.path, "SPACE_SESSION_SECRET": "hunter2",
         ]
         for asJSON in [false, true] {
             let text = try self.output(.show(asJSON: asJSON), environment)
             #expect(!text.contains("hunter2"))
             #expect(text.contains("postgres://db.example:5432/sync"))
+            #expect(text.contains("https://s3.example:9000"))
             #expect(text.contains("<redacted>"))
             #expect(text.contains("file \(file.path)"))
         }
