@@ -93,7 +93,9 @@ struct DocumentSession {
         ] {
             try files.createDirectory(atPath: "\(root)/\(directory)", withIntermediateDirectories: true)
         }
-        for name in try files.contentsOfDirectory(atPath: DocumentBlock.root) where name != ".build" && name != ".git" {
+        // What a server of the developer keeps in `data` is not for tests.
+        let others: Set = [".build", ".git", "data"]
+        for name in try files.contentsOfDirectory(atPath: DocumentBlock.root) where !others.contains(name) {
             try files.createSymbolicLink(
                 atPath: "\(root)/repository/\(name)", withDestinationPath: "\(DocumentBlock.root)/\(name)")
         }
