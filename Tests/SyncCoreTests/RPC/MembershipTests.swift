@@ -3,6 +3,7 @@ import SyncAuth
 import SyncProtocol
 import SyncStorage
 import SyncTesting
+import Synchronization
 import Testing
 
 @testable import SyncCore
@@ -241,7 +242,10 @@ struct MembershipTests {
             let revoker = try await harness.subscriber(alice)
             let watcher = try await harness.subscriber(alice)
             for _ in 0..<2 {
+                let early = Mutex(-1)
+                harness.hooks.beforeRevoking { early.withLock { $0 = watcher.connection.unreadFrames } }
                 try await revoker.revoke("any text at all", in: alice.space)
+                #expect(early.withLock { $0 } == 0, "nobody hears of what is not stored")
                 #expect(watcher.connection.unreadFrames == 1)
                 #expect(
                     try await watcher.hear(.revoked)

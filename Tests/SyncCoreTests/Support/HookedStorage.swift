@@ -10,7 +10,14 @@ final class HookedStorage: Storage {
     private let failure = Mutex<StorageError?>(nil)
     private let revocationHook = Mutex<(@Sendable () async -> Void)?>(nil)
 
+    private let beforeRevocation = Mutex<(@Sendable () async -> Void)?>(nil)
+
     init(_ storage: any Storage) { self.storage = storage }
+
+    /// Runs `hook` once, before the next revocation is stored.
+    func beforeRevoking(_ hook: @escaping @Sendable () async -> Void) {
+        self.beforeRevocation.withLock { $0 = hook }
+    }
 
     /// Runs `hook` once, after the next `spaces` has read and before it returns.
     func afterReadingSpaces(_ hook: @escaping @Sendable () async -> Void) { self.hook.withLock { $0 = hook } }
@@ -69,6 +76,7 @@ final class HookedStorage: Storage {
     }
 
     func revoke(_ cid: String, in space: SpaceID) async throws(StorageError) {
+        await self.beforeRevocation.withLock { $0.take() }?()
         try await self.storage.revoke(cid, in: space)
     }
 
