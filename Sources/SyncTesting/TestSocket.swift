@@ -77,13 +77,16 @@ package struct TestSocket: Sendable {
         return self.collector.state.withLock { $0.received }
     }
 
-    /// Drops everything that arrives from now on; returns when it is `count` bytes, or the peer has ended its direction.
+    /// Drops what has arrived and was not taken, and everything from now on; returns when it is `count` bytes, or the peer has
+    /// ended its direction.
     ///
     /// - Returns: The number of bytes.
     package func drop(_ count: Int) async -> Int {
         await withCheckedContinuation { continuation in
             self.collector.change { state in
                 state.isDropping = true
+                state.dropped += state.received.readableBytes
+                state.received = ByteBuffer()
                 state.waiter = ({ $0.dropped >= count }, continuation)
             }
         }
