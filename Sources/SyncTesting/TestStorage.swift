@@ -10,7 +10,7 @@ package protocol TestStorage: Sendable {
 
     /// Runs one statement on a connection that is not the storage's and returns its rows.
     ///
-    /// - Parameter sql: With unqualified names, and placeholders that first occur in the order `$1`, `$2` …,
+    /// - Parameter sql: With unqualified names, and parameters that first occur in the order `$1`, `$2` …,
     ///   because SQLite numbers parameters by that order, whatever they are called.
     @discardableResult
     func execute(_ sql: String, _ values: [TestValue]) async throws -> [[TestValue]]

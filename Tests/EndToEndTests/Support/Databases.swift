@@ -40,7 +40,7 @@ struct TestDatabaseURL: Sendable {
         }
     }
 
-    /// Runs one statement beside a running server, with placeholders as in `TestStorage.execute`.
+    /// Runs one statement beside a running server, with parameters as in `TestStorage.execute`.
     @discardableResult
     func execute(_ sql: String, _ values: [TestValue] = []) async throws -> [[TestValue]] {
         switch self.backend {
