@@ -19,6 +19,8 @@ struct CheckpointJobTests {
             for number in 1...2 {
                 _ = try await storage.storage.push(
                     Push(space: space, changes: try ChangeSet(validating: [.fixture(number)], limits: PushLimits())))
+                // The batch of a push ends behind its outcome, and until then the storage is not idle.
+                while storage.storage.statistics.pushesQueued > 0 { await Task.yield() }
                 await clock.waitForSleepers(1)
                 clock.advance(by: .seconds(330))
                 try await checkpoints.waitUntil(number)
@@ -37,6 +39,8 @@ struct CheckpointJobTests {
             let space = try await storage.makeSpace()
             _ = try await storage.storage.push(
                 Push(space: space, changes: try ChangeSet(validating: [.fixture(1)], limits: PushLimits())))
+            // The batch of a push ends behind its outcome, and until then the storage is not idle.
+            while storage.storage.statistics.pushesQueued > 0 { await Task.yield() }
             for attempt in 1...3 {
                 await clock.waitForSleepers(1)
                 clock.advance(by: .seconds(330))
