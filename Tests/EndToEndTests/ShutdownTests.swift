@@ -18,7 +18,10 @@ struct ShutdownTests {
         let user = Principal.fixture()
         let space = try #require(user.personalSpace)
         try await TestDatabaseURL.with(backend) { database in
-            try await InProcessServer(database).run { server in
+            var server = try InProcessServer(database)
+            // The push waits for this test, however long a busy machine takes for it.
+            server.parts.shutdownGrace = .seconds(50)
+            try await server.run { server in
                 let client = try await server.wire(as: user)
                 client.request("first", .push, PushParams(space: space.wireText, changes: [.fixture(1)]))
                 #expect(try await client.result(of: "first", as: PushResult.self) == .accepted(cursor: 1))
