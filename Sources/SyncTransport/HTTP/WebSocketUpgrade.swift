@@ -63,7 +63,13 @@ package enum WebSocketUpgrade {
         guard headers["sec-websocket-version"] == ["13"] else { return "expected Sec-WebSocket-Version 13" }
         let keys = headers["sec-websocket-key"]
         guard keys.count == 1, keys.first?.isEmpty == false else { return "expected one Sec-WebSocket-Key" }
+        guard self.hasNoBody(headers) else { return "expected no body" }
         return nil
+    }
+
+    /// What waits for the end of its body holds the place of a socket that could authenticate, without the limit in time.
+    private static func hasNoBody(_ headers: HTTPHeaders) -> Bool {
+        !headers.contains(name: "transfer-encoding") && headers["content-length"].allSatisfy { $0 == "0" }
     }
 
     private static func isUpgrade(_ headers: HTTPHeaders) -> Bool {

@@ -44,6 +44,11 @@ struct WebSocketUpgradeTests {
         #expect(outcome(request) == .noSubprotocol)
     }
 
+    @Test("a body of no bytes is none")
+    func emptyBody() {
+        #expect(outcome(request { $0.add(name: "Content-Length", value: "0") }) == .accept(.less))
+    }
+
     @Test("W-07: a family that is not served is not selected")
     func disabledFamily() {
         let conditions = WebSocketUpgradeConditions(families: [.less])
@@ -60,6 +65,7 @@ struct WebSocketUpgradeTests {
             { $0.replaceOrAdd(name: "Sec-WebSocket-Version", value: "8") },
             { $0.remove(name: "Sec-WebSocket-Key") }, { $0.replaceOrAdd(name: "Sec-WebSocket-Key", value: "") },
             { $0.add(name: "Sec-WebSocket-Key", value: "dGhlIHNhbXBsZSBub25jZQ==") },
+            { $0.add(name: "Transfer-Encoding", value: "chunked") }, { $0.add(name: "Content-Length", value: "1") },
         ]
         for fault in faults {
             guard case .notAHandshake = outcome(self.request(.GET, fault)) else {
