@@ -85,6 +85,38 @@ struct TwoServersTests {
         }
     }
 
+    @Test("A cursor that no server has announced harms nobody: what is committed after it is heard of at both servers")
+    func falseAnnouncement() async throws {
+        try await self.withTwo { database, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace)
+            let (here, there) = (try await one.connect(as: user), try await two.connect(as: user))
+            for device in [here, there] { _ = try await device.subscribe([.init(id: space.wireText)]) }
+            func push(_ number: Int, by sender: SyncClient, heardBy receiver: SyncClient) async throws {
+                let push = PushParams(space: space.wireText, changes: [.fixture(number)])
+                #expect(try await sender.push(push) == .accepted(cursor: Int64(number)))
+                #expect(try await self.syncs(1, of: receiver).map(\.cursor) == [Int64(number)])
+            }
+            try await push(1, by: here, heardBy: there)
+            let digits = space.wireText.replacing("-", with: "")
+            let console = try await PostgresConsole(url: database.url)
+            defer { console.close() }
+            for cursor in [Int64(50), .max] {
+                try await console.execute(
+                    """
+                    DO $$ BEGIN PERFORM pg_notify(
+                        'less_sync_' || current_schema()::regnamespace::oid::text,
+                        '1 \(digits) \(cursor)'); END $$
+                    """)
+            }
+            for number in stride(from: 2, to: 10, by: 2) {
+                try await push(number, by: there, heardBy: here)
+                try await push(number + 1, by: here, heardBy: there)
+            }
+            for device in [here, there] { await device.close() }
+        }
+    }
+
     @Test(
         "W3: while both servers push to one space, every subscriber of either hears of each push once, in cursor order")
     func interleaved() async throws {

@@ -102,14 +102,21 @@ package final class ChangeRelay: Sendable {
     /// To be called before a connection is subscribed to `spaces`; `openingEnds` follows for each.
     package func openingBegins(_ spaces: some Collection<SpaceID>) {
         guard self.feed != nil else { return }
-        let watched = spaces.filter { self.broker.hasSubscribers(of: $0, except: nil) }
         self.state.withLock { state in
             for space in spaces {
                 // What was told to those who have gone is of no use.
-                if state.sequences[space]?.isIdle == true, !watched.contains(space) { state.sequences[space] = nil }
+                self.forgetIfUnwatched(space, &state)
                 state.sequences[space, default: SpaceSequence()].openingBegins()
             }
         }
+    }
+
+    /// The broker is asked under the lock: a subscription that was opening a moment ago may have opened.
+    private func forgetIfUnwatched(_ space: SpaceID, _ state: inout State) {
+        guard state.sequences[space]?.isIdle == true, !self.broker.hasSubscribers(of: space, except: nil) else {
+            return
+        }
+        state.sequences[space] = nil
     }
 
     /// - Parameter cursors: Of the spaces, read after their subscription; those that are missing came to nothing.
@@ -210,7 +217,7 @@ package final class ChangeRelay: Sendable {
                 if await self.relay(space, after: after, through: through) { continue }
                 if isAwaited {
                     // Subscribers find the gap themselves.
-                    self.didRead(space, through: through)
+                    self.didRead(space, through: through, of: nil)
                 } else {
                     try? await self.clock.sleep(for: Self.pause)
                 }
@@ -218,8 +225,8 @@ package final class ChangeRelay: Sendable {
         }
     }
 
-    private func didRead(_ space: SpaceID, through cursor: Int64) {
-        self.state.withLock { $0.sequences[space]?.didRead(through: cursor) }
+    private func didRead(_ space: SpaceID, through: Int64, of cursor: Int64?) {
+        self.state.withLock { $0.sequences[space]?.didRead(through: through, of: cursor) }
     }
 
     private func publish(_ notices: [SpaceSequence.Notice], of space: SpaceID, meta: Space?) {
@@ -239,27 +246,31 @@ package final class ChangeRelay: Sendable {
     /// - Returns: False when they could not be read to the end.
     private func relay(_ space: SpaceID, after: Int64, through: Int64) async -> Bool {
         guard let feed = self.feed, self.broker.hasSubscribers(of: space, except: nil) else {
-            self.didRead(space, through: through)
+            self.didRead(space, through: through, of: nil)
             return true
         }
         do {
             if through - after > Limits.relayedCursorsMax {
                 let meta = PullMeta(try await self.storage.space(space))
-                self.broker.publish(RelayedChanges.nudge(space, at: through, meta), to: space, except: nil)
-                self.didRead(space, through: through)
+                let last = min(through, meta.cursor)
+                if last > after {
+                    self.broker.publish(RelayedChanges.nudge(space, at: last, meta), to: space, except: nil)
+                }
+                self.didRead(space, through: through, of: meta.cursor)
                 return true
             }
-            try await feed.withChanges(of: space, after: after, through: through) { snapshot in
+            let cursor = try await feed.withChanges(of: space, after: after, through: through) { snapshot in
                 var changes = RelayedChanges(space: space, meta: snapshot.meta, after: after)
                 while let page = try await snapshot.nextPage() {
                     for entry in page { self.publish(changes.add(entry), of: space, changes) }
                 }
-                self.publish(changes.finish(through: through), of: space, changes)
+                self.publish(changes.finish(through: min(through, snapshot.meta.cursor)), of: space, changes)
+                return snapshot.meta.cursor
             }
-            self.didRead(space, through: through)
+            self.didRead(space, through: through, of: cursor)
             return true
         } catch StorageError.spaceNotFound {
-            self.didRead(space, through: through)
+            self.didRead(space, through: through, of: nil)
             return true
         } catch {
             self.logger.warning(
@@ -272,7 +283,7 @@ package final class ChangeRelay: Sendable {
     private func publish(_ frames: [ByteBuffer], of space: SpaceID, _ changes: RelayedChanges) {
         guard !frames.isEmpty else { return }
         for frame in frames { self.broker.publish(frame, to: space, except: nil) }
-        self.didRead(space, through: changes.told)
+        self.state.withLock { $0.sequences[space]?.didTell(changes.told) }
     }
 
     /// Compares all watched spaces, and the tokens on which they are watched, with the database. Forgets the spaces that
@@ -285,9 +296,7 @@ package final class ChangeRelay: Sendable {
         }
         let watched = spaces.filter { self.broker.hasSubscribers(of: $0, except: nil) }
         let unwatched = Set(spaces).subtracting(watched)
-        self.state.withLock { state in
-            for space in unwatched where state.sequences[space]?.isIdle == true { state.sequences[space] = nil }
-        }
+        self.state.withLock { state in for space in unwatched { self.forgetIfUnwatched(space, &state) } }
         var cursors: [SpaceID: Int64] = [:]
         for start in stride(from: 0, to: watched.count, by: Self.spacesPerQuery) {
             let ids = Array(watched[start..<min(start + Self.spacesPerQuery, watched.count)])

@@ -71,7 +71,7 @@ struct SpaceSequence {
             self.keep(notice)
             return .keep
         }
-        if !self.isWorking, self.kept.isEmpty, notice.cursor <= told + 1 {
+        if !self.isWorking, self.kept.isEmpty, notice.cursor - 1 <= told {
             self.told = max(told, notice.cursor)
             return .publish
         }
@@ -114,7 +114,15 @@ struct SpaceSequence {
         return self.hasWork && self.startsWork()
     }
 
-    mutating func didRead(through cursor: Int64) { self.didTell(cursor) }
+    /// - Parameters:
+    ///   - through: As the step had it.
+    ///   - cursor: Of the space, read during the step; `nil` when there was nobody to read for. What was announced beyond it,
+    ///     when the step began, was never committed.
+    mutating func didRead(through: Int64, of cursor: Int64?) {
+        let last = min(through, cursor ?? through)
+        if self.announced <= through { self.announced = min(self.announced, last) }
+        self.didTell(last)
+    }
 
     /// It was published without asking.
     mutating func didTell(_ cursor: Int64) { self.told = self.told.map { max($0, cursor) } }
@@ -129,7 +137,7 @@ struct SpaceSequence {
             return .rest
         }
         let next = self.takeKept { notice, last in
-            notice.content == .nudge || notice.cursor <= max(last, told) + 1
+            notice.content == .nudge || notice.cursor - 1 <= max(last, told)
         }
         if let last = next.last {
             self.told = max(told, last.cursor)

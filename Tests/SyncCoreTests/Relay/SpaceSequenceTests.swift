@@ -49,10 +49,36 @@ struct SpaceSequenceTests {
         #expect(sequence.announced(8) == true)
         #expect(sequence.announced(7) == false)
         #expect(sequence.nextStep() == .read(after: 5, through: 8, isAwaited: false))
-        sequence.didRead(through: 8)
+        sequence.didRead(through: 8, of: 8)
         #expect(sequence.nextStep() == .rest)
         #expect(sequence.announced(8) == false)
         #expect(sequence.isIdle)
+    }
+
+    @Test("What is announced beyond the cursor of the space was never committed, and does not outlive its reading")
+    func announcedWrongly() {
+        var sequence = self.watched(at: 5)
+        #expect(sequence.announced(.max) == true)
+        #expect(sequence.nextStep() == .read(after: 5, through: .max, isAwaited: false))
+        sequence.didRead(through: .max, of: 7)
+        #expect(sequence.nextStep() == .rest)
+        #expect(sequence.told == 7 && sequence.isIdle)
+        #expect(sequence.committed(self.notice(8)) == .publish)
+        #expect(sequence.announced(9) == true)
+        #expect(sequence.nextStep() == .read(after: 8, through: 9, isAwaited: false))
+        // Announced while the step was under way: nobody knows yet whether it is true.
+        #expect(sequence.announced(11) == false)
+        sequence.didRead(through: 9, of: 9)
+        #expect(sequence.nextStep() == .read(after: 9, through: 11, isAwaited: false))
+    }
+
+    @Test("The highest cursor of all leaves no room for another, and breaks nothing")
+    func highestCursor() {
+        var sequence = self.watched(at: .max)
+        #expect(sequence.committed(self.notice(8)) == .publish)
+        sequence.didRead(through: .max, of: nil)
+        #expect(sequence.told == .max)
+        #expect(sequence.nextStep() == .rest)
     }
 
     @Test("While a write of this process is in progress, announced cursors wait: one of them may be its own")
@@ -73,10 +99,10 @@ struct SpaceSequenceTests {
         #expect(sequence.committed(self.notice(9)) == .keep)
         #expect(sequence.nextStep() == .read(after: 5, through: 7, isAwaited: true))
         #expect(sequence.committed(self.notice(11)) == .keep)
-        sequence.didRead(through: 7)
+        sequence.didRead(through: 7, of: 7)
         #expect(sequence.nextStep() == .publish([self.notice(8), self.notice(9)]))
         #expect(sequence.nextStep() == .read(after: 9, through: 10, isAwaited: true))
-        sequence.didRead(through: 10)
+        sequence.didRead(through: 10, of: 10)
         #expect(sequence.nextStep() == .publish([self.notice(11)]))
         #expect(sequence.nextStep() == .rest)
         #expect(sequence.writeEnds() == false)
@@ -92,7 +118,7 @@ struct SpaceSequenceTests {
         #expect(sequence.writeEnds() == false)
         #expect(sequence.openingEnds(at: 5) == true)
         #expect(sequence.nextStep() == .read(after: 5, through: 6, isAwaited: true))
-        sequence.didRead(through: 6)
+        sequence.didRead(through: 6, of: 6)
         #expect(sequence.nextStep() == .publish([self.notice(7)]))
     }
 
@@ -242,7 +268,7 @@ private struct World {
                 if self.own.contains(cursor) { self.problems.append("own commit \(cursor) read as another's") }
                 self.told.append(cursor)
             }
-            self.sequence.didRead(through: read.through)
+            self.sequence.didRead(through: read.through, of: read.through)
             return
         }
         guard self.isWorking else { return }
