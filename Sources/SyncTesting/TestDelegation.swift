@@ -58,6 +58,24 @@ package enum TestDelegation {
         return text
     }
 
+    /// The same token with the other form of its signature, `(r, n − s)`: as valid, without the key.
+    package static func twin(of token: String) -> String {
+        let order: [UInt64] = [0xFFFF_FFFF_0000_0000, .max, 0xBCE6_FAAD_A717_9E84, 0xF3B9_CAC2_FC63_2551]
+        guard let dot = token.lastIndex(of: "."), var signature = Base64URL.decode(String(token[dot...].dropFirst())),
+            signature.count == 64
+        else { preconditionFailure("A token ends with a signature of 64 bytes.") }
+        var borrow: UInt64 = 0
+        for limb in (0..<4).reversed() {
+            let start = 32 + limb * 8
+            let value = signature[start..<start + 8].reduce(0) { $0 << 8 | UInt64($1) }
+            let (first, isShort) = order[limb].subtractingReportingOverflow(value)
+            let (difference, isShorter) = first.subtractingReportingOverflow(borrow)
+            borrow = isShort || isShorter ? 1 : 0
+            for index in 0..<8 { signature[start + index] = UInt8(truncatingIfNeeded: difference >> (56 - 8 * index)) }
+        }
+        return token[...dot] + Base64URL.encode(signature)
+    }
+
     /// What `membership.revoke` names: lower-case hexadecimal SHA-256 of the text of a token.
     package static func cid(of token: String) -> String { UnverifiedDelegation.cid(of: token) }
 }

@@ -17,11 +17,13 @@ package struct CompactJWS: Sendable {
     /// The header that clients write on delegations, `{"alg":"ES256","typ":"JWT"}`: most need no parser.
     private static let plainHeader = Array("eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9".utf8)
 
-    package init?(_ token: String) { self.init(Array(token.utf8)) }
+    /// An access token: `typ` and `kid` must be text when present (docs/contract/auth.md §2.2).
+    package init?(_ token: String) { self.init(Array(token.utf8), checking: ["typ", "kid"]) }
 
-    /// Takes exactly three segments whose first is an object with text `alg` = `ES256`. `typ` and `kid` must be text when
-    /// present; other header members are ignored whatever their type.
-    init?(_ text: [UInt8]) {
+    /// Takes exactly three segments whose first is an object with text `alg` = `ES256`.
+    ///
+    /// - Parameter names: Header members that must be text when present; all others are ignored whatever their type.
+    init?(_ text: [UInt8], checking names: Set<String>) {
         let dot = UInt8(ascii: ".")
         // A dot between these two is no character of base64url.
         guard let first = text.firstIndex(of: dot), let second = text.lastIndex(of: dot), first < second,
@@ -31,11 +33,11 @@ package struct CompactJWS: Sendable {
             self.keyID = nil
         } else {
             guard let header = Base64URL.decode(text[..<first]),
-                let members = try? JSONObject(header, keeping: ["alg", "typ", "kid"]),
+                let members = try? JSONObject(header, keeping: names.union(["alg"])),
                 members.duplicates.isEmpty,
                 members["alg"] == .text("ES256")
             else { return nil }
-            for name in ["typ", "kid"] {
+            for name in names {
                 guard let member = members[name] else { continue }
                 guard member.text != nil else { return nil }
             }

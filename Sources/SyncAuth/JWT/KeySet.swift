@@ -4,7 +4,7 @@ import FoundationEssentials
 /// The usable keys of a JSON Web Key Set (RFC 7517; docs/contract/auth.md §2.4).
 package struct KeySet: Sendable {
     /// By `kid`; of several usable keys with one `kid` the last.
-    package private(set) var keys: [String: P256.Signing.PublicKey] = [:]
+    package private(set) var keys: [ExactText: P256.Signing.PublicKey] = [:]
 
     /// Why keys of the document were left out, in its order. One key that we cannot use never spoils the others.
     package private(set) var skipped: [SkippedKey] = []
@@ -28,7 +28,7 @@ package struct KeySet: Sendable {
         for key in keys {
             do {
                 let (keyID, publicKey) = try Self.read(key)
-                self.keys[keyID] = publicKey
+                self.keys[ExactText(keyID)] = publicKey
             } catch {
                 self.skipped.append(error)
             }

@@ -29,7 +29,7 @@ extension KeySetCache {
         private var allowanceFullAt: Duration = .zero
 
         mutating func lookUp(_ keyID: String, now: Duration) -> Action {
-            let isKnown = self.set?.keys[keyID] != nil
+            let isKnown = self.set?.keys[ExactText(keyID)] != nil
             let isFresh = self.isFresh(now)
             if isFresh, isKnown { return .answer }
             if self.isFetching {

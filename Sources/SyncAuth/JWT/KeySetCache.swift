@@ -32,7 +32,7 @@ package actor KeySetCache: KeySource {
             // ours or another caller's, settles it.
             _ = await self.attempt(keyID)
         }
-        return self.state.set?.keys[keyID]
+        return self.state.set?.keys[ExactText(keyID)]
     }
 
     private enum Outcome { case settled, again }

@@ -6,6 +6,8 @@ import FoundationEssentials
 struct DelegationToken: Sendable {
     /// Lower-case hex of SHA-256 over the exact text.
     let cid: String
+    /// The name of the same token with the other form of its signature, which is as valid.
+    let twinCID: String
     let issuer: DIDKey
     /// First of `aud`; empty when there is none.
     let audience: String
@@ -23,7 +25,7 @@ struct DelegationToken: Sendable {
 
     /// - Parameter keys: Keys decoded before. A new one is added once it has proved to sign something.
     init(_ source: DelegationText, keys: DIDKeyCache?) throws(DelegationError) {
-        guard let token = CompactJWS(source.bytes) else { throw .invalid(.malformed) }
+        guard let token = CompactJWS(source.bytes, checking: []) else { throw .invalid(.malformed) }
         let members: JSONObject
         do { members = try JSONObject(token.payload, keeping: Self.claims) } catch { throw .invalid(.payload) }
 
@@ -34,7 +36,8 @@ struct DelegationToken: Sendable {
         } else {
             do { self.issuer = try DIDKey(issuer) } catch { throw .invalid(.issuer(error)) }
         }
-        guard token.isSigned(by: self.issuer.publicKey, over: source.signedDigest) else { throw .invalid(.signature) }
+        guard let signature = token.signature, token.isSigned(by: self.issuer.publicKey, over: source.signedDigest)
+        else { throw .invalid(.signature) }
         if known == nil { keys?.insert(self.issuer) }
 
         if let name = members.duplicates.min() { throw .invalid(.claim(name)) }
@@ -54,6 +57,7 @@ struct DelegationToken: Sendable {
             return texts
         }
         self.cid = source.cid
+        self.twinCID = source.cid(signedWith: SignatureTwin.of(Array(signature.rawRepresentation)))
         if let single = members["aud"]?.text {
             self.audience = single
         } else {

@@ -16,8 +16,12 @@ package struct UnverifiedDelegation: Sendable {
     /// The name of the delegation: lower-case hex of SHA-256 over its exact text.
     package static func cid(of text: String) -> String { DelegationText(text).cid }
 
-    /// Names of all tokens, the leaf first. Revoking any of them revokes the delegation: the caller asks the store.
+    /// Names of all tokens, the leaf first.
     package var cids: [String] { self.tokens.map(\.cid) }
+
+    /// Names of all tokens under either form of their signatures. Revoking any of them revokes the delegation: the caller asks
+    /// the store.
+    package var revocableCIDs: [String] { self.tokens.flatMap(\.revocableCIDs) }
 
     /// `exp` of the leaf in Unix seconds.
     package var expiresAt: UInt64? { self.tokens.first?.expiresAt }

@@ -23,7 +23,7 @@ package struct DelegationRequirement: Hashable, Sendable {
 /// A chain that the root of a space has let grow: every rule of docs/contract/auth.md §5.4 holds. Only
 /// `UnverifiedDelegation.verify` makes one.
 ///
-/// Revocation is not among the rules: it can come any time later, so it is asked for each time (`cids`).
+/// Revocation is not among the rules: it can come any time later, so it is asked for each time (`revocableCIDs`).
 package struct VerifiedDelegation: Hashable, Sendable {
     package let audience: String
     /// The level of the leaf; its proofs have at least this.
@@ -37,6 +37,8 @@ package struct VerifiedDelegation: Hashable, Sendable {
     package let expiresAt: UInt64
     /// Names of the tokens, the leaf first.
     package let cids: [String]
+    /// Names of the tokens under either form of their signatures: revoking any of them takes the delegation away.
+    package let revocableCIDs: [String]
 
     fileprivate init(_ tokens: [DelegationToken], leaf: TokenGrant, _ requirement: DelegationRequirement) {
         self.audience = requirement.audience
@@ -46,13 +48,14 @@ package struct VerifiedDelegation: Hashable, Sendable {
         self.notBefore = tokens.compactMap(\.notBefore).max() ?? 0
         self.expiresAt = leaf.expiresAt
         self.cids = tokens.map(\.cid)
+        self.revocableCIDs = tokens.flatMap(\.revocableCIDs)
     }
 
     /// Whether the chain, verified for some other request, serves this one too.
     ///
     /// - Parameter now: Unix seconds.
     package func check(_ requirement: DelegationRequirement, at now: UInt64) throws(DelegationError) {
-        guard self.audience == requirement.audience else { throw .identityMismatch(.audience) }
+        guard self.audience.hasSameBytes(as: requirement.audience) else { throw .identityMismatch(.audience) }
         guard self.space == requirement.space else { throw .resourceMismatch }
         guard self.permission >= requirement.permission else { throw .attenuationViolation(.insufficient) }
         guard now <= self.expiresAt else { throw .expired }
@@ -69,7 +72,7 @@ extension UnverifiedDelegation {
     package func verify(
         _ requirement: DelegationRequirement, at now: UInt64
     ) throws(DelegationError) -> VerifiedDelegation {
-        guard self.audience == requirement.audience else { throw .identityMismatch(.audience) }
+        guard self.audience.hasSameBytes(as: requirement.audience) else { throw .identityMismatch(.audience) }
         let resource = DelegationRequirement.resource(of: requirement.space)
         var leaf: TokenGrant?
         // While no token has more than one proof, the walk was along the chain.
@@ -87,6 +90,10 @@ extension UnverifiedDelegation {
         }
         throw .chainTooDeep
     }
+}
+
+extension DelegationToken {
+    var revocableCIDs: [String] { [self.cid, self.twinCID] }
 }
 
 /// What one token grants if its proof lets it.
@@ -113,7 +120,7 @@ extension DelegationToken {
 
     /// Rows 17–19: whether this token lets `child` have what it claims.
     fileprivate func checkProves(_ child: DelegationToken, _ grant: TokenGrant) throws(DelegationError) {
-        guard self.audience == child.issuer.text else { throw .identityMismatch(.link) }
+        guard self.audience.hasSameBytes(as: child.issuer.text) else { throw .identityMismatch(.link) }
         guard let permission = Permission(command: self.command) else { throw .invalid(.unknownCommand) }
         guard permission >= grant.permission else { throw .attenuationViolation(.exceedsProof) }
         if let limit = self.expiresAt, grant.expiresAt > limit { throw .attenuationViolation(.outlivesProof) }

@@ -112,5 +112,5 @@ final class AuthorityLease: Sendable {
 
 extension VerifiedDelegation {
     /// Whether revoking `cid` in `space` takes this away.
-    func rests(on cid: String, in space: SpaceID) -> Bool { self.space == space && self.cids.contains(cid) }
+    func rests(on cid: String, in space: SpaceID) -> Bool { self.space == space && self.revocableCIDs.contains(cid) }
 }

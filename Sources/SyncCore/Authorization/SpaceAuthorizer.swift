@@ -128,7 +128,7 @@ package struct SpaceAuthorizer: Sendable {
         // Read ahead of the store, which is asked for the row of the space and for the tokens together.
         let chain: Result<Chain, DelegationError>? =
             ucan.isEmpty || principal.did.isEmpty ? nil : self.read(ucan, at: now)
-        let access = try await self.access(to: space, with: (try? chain?.get())?.cids ?? [])
+        let access = try await self.access(to: space, with: (try? chain?.get())?.revocableCIDs ?? [])
         guard let rootKey = access.space.rootPublicKey else { throw .refused(.notShared) }
         guard !ucan.isEmpty else { throw .refused(.noDelegation) }
         guard let chain else { throw .refused(.noDID) }
@@ -164,10 +164,10 @@ extension SpaceAuthorizer {
         case unverified(UnverifiedDelegation)
         case verified(VerifiedDelegation)
 
-        var cids: [String] {
+        var revocableCIDs: [String] {
             switch self {
-            case .unverified(let delegation): delegation.cids
-            case .verified(let delegation): delegation.cids
+            case .unverified(let delegation): delegation.revocableCIDs
+            case .verified(let delegation): delegation.revocableCIDs
             }
         }
     }

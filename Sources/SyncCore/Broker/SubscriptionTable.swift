@@ -64,8 +64,8 @@ struct SubscriptionTable {
 
     private var entries: [ConnectionID: Entry] = [:]
     private var watchers: [SpaceID: [Subscriber]] = [:]
-    private var mailboxes: [String: [Subscriber]] = [:]
-    private var limitCounts: [String: Int] = [:]
+    private var mailboxes: [ExactText: [Subscriber]] = [:]
+    private var limitCounts: [ExactText: Int] = [:]
     /// Those of all delegations that somebody watches on, and some of others.
     private var expiries = Heap<Expiry>()
     /// Delegations that somebody watches on, once for each.
@@ -83,14 +83,14 @@ struct SubscriptionTable {
 
     /// False, and nothing changed, when the mailbox has `limit` connections already.
     mutating func register(_ subscriber: Subscriber, limit: Int?) -> Bool {
-        let key = subscriber.mailbox.limitKey
+        let key = ExactText(subscriber.mailbox.limitKey)
         let count = self.limitCounts[key, default: 0]
         if let limit, count >= limit { return false }
         guard self.entries.updateValue(Entry(subscriber: subscriber), forKey: subscriber.id) == nil else {
             preconditionFailure("A connection registers once.")
         }
         self.limitCounts[key] = count + 1
-        self.mailboxes[subscriber.mailbox.deliveryKey, default: []].append(subscriber)
+        self.mailboxes[ExactText(subscriber.mailbox.deliveryKey), default: []].append(subscriber)
         return true
     }
 
@@ -100,11 +100,10 @@ struct SubscriptionTable {
         guard let entry = self.entries.removeValue(forKey: id) else { return false }
         for (space, seat) in entry.seats { self.vacate(seat, in: space) }
         let mailbox = entry.subscriber.mailbox
-        if let count = self.limitCounts[mailbox.limitKey] {
-            self.limitCounts[mailbox.limitKey] = count > 1 ? count - 1 : nil
-        }
-        self.mailboxes[mailbox.deliveryKey]?.removeAll { $0.id == id }
-        if self.mailboxes[mailbox.deliveryKey]?.isEmpty == true { self.mailboxes[mailbox.deliveryKey] = nil }
+        let (limitKey, deliveryKey) = (ExactText(mailbox.limitKey), ExactText(mailbox.deliveryKey))
+        if let count = self.limitCounts[limitKey] { self.limitCounts[limitKey] = count > 1 ? count - 1 : nil }
+        self.mailboxes[deliveryKey]?.removeAll { $0.id == id }
+        if self.mailboxes[deliveryKey]?.isEmpty == true { self.mailboxes[deliveryKey] = nil }
         return true
     }
 
@@ -155,9 +154,9 @@ struct SubscriptionTable {
 
     func subscribers(of space: SpaceID) -> [Subscriber] { self.watchers[space] ?? [] }
 
-    func connections(ofMailbox key: String) -> [Subscriber] { self.mailboxes[key] ?? [] }
+    func connections(ofMailbox key: String) -> [Subscriber] { self.mailboxes[ExactText(key)] ?? [] }
 
-    func connectionCount(ofLimitKey key: String) -> Int { self.limitCounts[key, default: 0] }
+    func connectionCount(ofLimitKey key: String) -> Int { self.limitCounts[ExactText(key), default: 0] }
 
     /// Ends every subscription to `space` that rests on a chain with the token `cid`.
     mutating func endSubscriptions(restingOn cid: String, in space: SpaceID) -> [EndedSubscription] {
@@ -167,13 +166,13 @@ struct SubscriptionTable {
         return ended.map { EndedSubscription(subscriber: $0, space: space) }
     }
 
-    /// CIDs of all delegations that somebody watches on.
+    /// Names under which the delegations that somebody watches on can be revoked.
     var tokens: [SpaceID: Set<String>] {
         var tokens: [SpaceID: Set<String>] = [:]
         for entry in self.entries.values {
             for (space, seat) in entry.seats {
                 for delegation in seat.authorities.compactMap(\.delegation) {
-                    tokens[space, default: []].formUnion(delegation.cids)
+                    tokens[space, default: []].formUnion(delegation.revocableCIDs)
                 }
             }
         }

@@ -78,9 +78,11 @@ package enum WebSocketUpgrade {
     }
 
     /// The first supported subprotocol in the client's order (docs/contract/wire.md §2.1). Only the first
-    /// `Sec-WebSocket-Protocol` header counts, and case matters.
+    /// `Sec-WebSocket-Protocol` header counts, it must be ASCII, and case matters.
     package static func selectFamily(_ headers: HTTPHeaders, from families: [ProtocolFamily]) -> ProtocolFamily? {
-        guard let offered = headers.first(name: "sec-websocket-protocol") else { return nil }
+        guard let offered = headers.first(name: "sec-websocket-protocol"), offered.utf8.allSatisfy({ $0 < 0x80 }) else {
+            return nil
+        }
         for element in offered.split(separator: ",") {
             let name = element.trimmed
             if let family = families.first(where: { $0.subprotocol == name }) { return family }

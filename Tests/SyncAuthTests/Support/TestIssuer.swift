@@ -26,7 +26,7 @@ struct TestIssuer: Sendable {
             header: JSONSerialization.data(withJSONObject: members), payload: Array(payload.utf8))
     }
 
-    var keySource: StaticKeySource { StaticKeySource(keys: [self.signer.keyID: self.signer.publicKey]) }
+    var keySource: StaticKeySource { StaticKeySource(keys: [ExactText(self.signer.keyID): self.signer.publicKey]) }
 
     func validator(audiences: [String] = [], now: UInt64 = TokenVectors.now) -> JWTValidator {
         JWTValidator(keySources: [self.issuer: self.keySource], audiences: audiences, now: { now })
@@ -34,9 +34,9 @@ struct TestIssuer: Sendable {
 }
 
 struct StaticKeySource: KeySource {
-    var keys: [String: P256.Signing.PublicKey]
+    var keys: [ExactText: P256.Signing.PublicKey]
 
-    func key(_ keyID: String) async -> P256.Signing.PublicKey? { self.keys[keyID] }
+    func key(_ keyID: String) async -> P256.Signing.PublicKey? { self.keys[ExactText(keyID)] }
 }
 
 /// A clock that stands still until a test moves it.

@@ -238,7 +238,7 @@ struct DelegationRuleTests {
         }
     }
 
-    @Test("Header: ES256 alone; members other than alg, typ and kid are ignored whatever their type")
+    @Test("Header: ES256 alone; other members are ignored whatever their type")
     func headers() throws {
         for algorithm in ["HS256", "none", "ES384", "es256", ""] {
             #expect(throws: DelegationError.invalid(.malformed)) {
@@ -247,6 +247,25 @@ struct DelegationRuleTests {
         }
         #expect(throws: DelegationError.invalid(.malformed)) { try self.verify(link: 2) { $0.header = [:] } }
         _ = try self.verify(link: 2) { $0.header = ["alg": "ES256", "ucv": ["0.9"], "crit": 1, "jwk": NSNull()] }
+        _ = try self.verify(link: 2) { $0.header = ["alg": "ES256", "typ": 5, "kid": NSNull()] }
+    }
+
+    @Test("DIDs are compared by their bytes: a Kelvin sign is no K")
+    func bytesOfDIDs() throws {
+        let name = try #require((0..<100).map { "person-\($0)" }.first { TestDelegation.did($0).contains("K") })
+        // Scalar by scalar, because `replacing` finds either.
+        var scalars = String.UnicodeScalarView()
+        for scalar in TestDelegation.did(name).unicodeScalars { scalars.append(scalar == "K" ? "\u{212A}" : scalar) }
+        let other = String(scalars)
+        try #require(other == TestDelegation.did(name))
+        for last in [name, "carol"] {
+            var chain = TestChain(last == name ? ["root", name] : ["root", name, last])
+            try chain.verify(for: last)
+            chain[0].claims["aud"] = other
+            #expect(throws: DelegationError.identityMismatch(last == name ? .audience : .link)) {
+                try chain.verify(for: last)
+            }
+        }
     }
 
     @Test("The payload has to be a JSON object")
@@ -274,6 +293,26 @@ struct DelegationRuleTests {
         }
         let noise = String(repeating: "x", count: UnverifiedDelegation.bytesMax + 1)
         #expect(throws: DelegationError.invalid(.tooLong)) { try verifyDelegation(noise, for: "carol") }
+    }
+
+    @Test("auth §5.5: either form of the signatures names a token, so that revoking one revokes both")
+    func twins() throws {
+        for _ in 0..<20 {
+            let proof = TestDelegation.delegate(from: "root", to: "alice", .read, over: TestChain.space)
+            let twin = TestDelegation.twin(of: proof)
+            #expect(twin != proof && TestDelegation.twin(of: twin) == proof)
+            let texts = [proof, twin].map { proof in
+                TestDelegation.delegate(from: "alice", to: "carol", .read, over: TestChain.space, proof: proof)
+            }
+            for (text, proofs) in [(texts[0], [proof, twin]), (texts[1], [twin, proof])] {
+                let names = ([text, TestDelegation.twin(of: text)] + proofs).map(UnverifiedDelegation.cid)
+                #expect(try UnverifiedDelegation(parsing: text).revocableCIDs == names)
+                let verified = try verifyDelegation(text, for: "carol")
+                #expect(verified.revocableCIDs == names)
+                #expect(verified.cids == [names[0], names[2]])
+                try verifyDelegation(TestDelegation.twin(of: text), for: "carol")
+            }
+        }
     }
 
     @Test("The walk visits every proof depth first, each text once, and knows its limits")

@@ -19,7 +19,7 @@ struct SubscriptionAuthorityTests {
     func revocation() throws {
         let chain = try VerifiedDelegation.fixture("alice", "bob", over: self.space)
         let others = try VerifiedDelegation.fixture("alice", "carol", over: self.space)
-        for cid in chain.cids {
+        for cid in chain.revocableCIDs {
             var table = SubscriptionTable()
             let (bob, carol, owner) = (self.subscriber(), self.subscriber(), self.subscriber())
             for subscriber in [bob, carol, owner] { _ = table.register(subscriber, limit: nil) }
@@ -41,9 +41,9 @@ struct SubscriptionAuthorityTests {
     func tokens() throws {
         var renewal = try Renewal(self.subscriber(), over: self.space)
         renewal.table.accept(renewal.bob.id, to: self.otherSpace, on: nil)
-        #expect(renewal.table.tokens == [self.space: Set(renewal.first.cids + renewal.second.cids)])
+        #expect(renewal.table.tokens == [self.space: Set(renewal.first.revocableCIDs + renewal.second.revocableCIDs)])
         renewal.table.accept(renewal.ticket, of: renewal.bob.id, to: self.space)
-        #expect(renewal.table.tokens == [self.space: Set(renewal.second.cids)])
+        #expect(renewal.table.tokens == [self.space: Set(renewal.second.revocableCIDs)])
         renewal.table.unsubscribe(renewal.bob.id, from: [self.space])
         #expect(renewal.table.tokens == [:])
     }

@@ -92,6 +92,26 @@ struct DelegatedAccessTests {
     }
 
     @Test(
+        "auth §5.5: revoking a token takes away what rests on its other form, as a leaf and as a proof",
+        arguments: TestBackend.available)
+    func revokedTwin(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
+            let space = try await Shared(harness)
+            let bob = harness.connect(self.person("bob"))
+            let leaf = space.ucan("bob")
+            let proof = space.ucan("alice")
+            let lent = TestDelegation.delegate(
+                from: "alice", to: "bob", .write, over: space.id, proof: TestDelegation.twin(of: proof))
+            for (shown, revoked) in [(TestDelegation.twin(of: leaf), leaf), (lent, proof)] {
+                #expect(try await self.subscribe(bob, (space.id, shown)).spaces.count == 1)
+                try await harness.storage.revoke(TestDelegation.cid(of: revoked), in: space.id)
+                #expect(try await self.subscribe(bob, (space.id, shown)) == self.forbidden(space.id))
+                #expect(try await self.push(bob, [.fixture(1)], to: space.id, shown) == .refused(.forbidden))
+            }
+        }
+    }
+
+    @Test(
         "SUB-21, TOK-7: a token without DID opens no shared space; nothing tells why", arguments: TestBackend.available)
     func noDID(on backend: TestBackend) async throws {
         try await EngineHarness.run(on: backend) { harness in

@@ -134,6 +134,24 @@ struct SubscribeTests {
     }
 
     @Test(
+        "rpc §3.1: of a wrong id at most 256 bytes are echoed, and no half character", arguments: TestBackend.available)
+    func longIDs(on backend: TestBackend) async throws {
+        try await EngineHarness.run(on: backend) { harness in
+            let client = harness.connect(alice)
+            let accents = String(repeating: "é", count: 200)
+            for (id, echo) in [
+                (String(repeating: "x", count: 256), String(repeating: "x", count: 256)),
+                (String(repeating: "x", count: 257), String(repeating: "x", count: 256)),
+                (accents, String(accents.prefix(128))), ("a" + accents, "a" + accents.prefix(127)),
+            ] {
+                let result: SubscribeResult = try await client.call(
+                    .subscribe, SubscribeParams(spaces: [.init(id: id)]))
+                #expect(result.errors == [.init(space: echo, error: .badRequest)])
+            }
+        }
+    }
+
+    @Test(
         "SUB-25: an id in upper case is accepted and echoed; broadcasts carry the canonical form",
         arguments: TestBackend.available)
     func upperCase(on backend: TestBackend) async throws {

@@ -37,6 +37,25 @@ struct TokenRefreshTests {
     }
 
     @Test(
+        "TOK-4: users and clients are told apart by their bytes, not as Unicode compares text",
+        arguments: [("caf\u{E9}", "cafe\u{301}"), ("K", "\u{212A}")], TestBackend.available)
+    func otherBytes(names: (known: String, other: String), on backend: TestBackend) async throws {
+        #expect(names.known == names.other)
+        try await EngineHarness.run(on: backend) { harness in
+            for identity in [\Principal.userID, \Principal.clientID] {
+                var (known, other) = (alice, alice)
+                known[keyPath: identity] = names.known
+                other[keyPath: identity] = names.other
+                let client = harness.connect(known)
+                let refused = try await refresh(client, harness.tokens.issue(other))
+                #expect(refused == TokenRefreshResult(error: "token identity mismatch"))
+                let accepted = try await refresh(client, harness.tokens.issue(known))
+                #expect(accepted == TokenRefreshResult())
+            }
+        }
+    }
+
+    @Test(
         "TOK-3: a token of the same user and client is accepted, from any issuer; the subscription stays",
         arguments: TestBackend.available)
     func accepted(on backend: TestBackend) async throws {

@@ -30,7 +30,7 @@ struct WebSocketUpgradeTests {
         ("wrong-protocol", nil), (nil, nil), ("less-rpc-v1", .less), ("betterbase-rpc-v1", .betterbase),
         ("foo, betterbase-rpc-v1", .betterbase), ("less-rpc-v1, betterbase-rpc-v1", .less),
         ("betterbase-rpc-v1,less-rpc-v1", .betterbase), ("Less-RPC-v1", nil), ("\t less-rpc-v1 \t", .less), ("", nil),
-        (",,less-rpc-v1", .less), ("less-rpc-v1\u{E9}", nil), ("less-rpc-v10", nil),
+        (",,less-rpc-v1", .less), ("less-rpc-v1\u{E9}", nil), ("less-rpc-v1, caf\u{E9}", nil), ("less-rpc-v10", nil),
     ]
 
     @Test("W-01…W-06: the first supported subprotocol in the client's order", arguments: selections)

@@ -17,7 +17,8 @@ private func refusalOfRefresh(_ token: String, _ context: RPCContext) async -> S
         return error.refreshError
     }
     guard principal.hasScope(.sync) else { return "sync scope required" }
-    guard principal.userID == context.principal.userID, principal.clientID == context.principal.clientID else {
+    let known = context.principal
+    guard principal.userID.hasSameBytes(as: known.userID), principal.clientID.hasSameBytes(as: known.clientID) else {
         return "token identity mismatch"
     }
     context.session.refresh(principal)

@@ -97,8 +97,12 @@ func unsubscribe(_ params: UnsubscribeParams, _ context: RPCContext) {
 }
 
 extension String {
-    /// At most so many bytes; a character that is cut in the middle is replaced.
+    /// At most so many bytes, whole scalars all of them.
     fileprivate func prefix(utf8Max: Int) -> String {
-        self.utf8.count <= utf8Max ? self : String(decoding: self.utf8.prefix(utf8Max), as: UTF8.self)
+        guard self.utf8.count > utf8Max else { return self }
+        // Bytes 10xxxxxx go on with a scalar, and the cut is in front of one.
+        var bytes = self.utf8.prefix(utf8Max + 1)
+        while let last = bytes.popLast(), last & 0xC0 == 0x80 {}
+        return String(decoding: bytes, as: UTF8.self)
     }
 }
