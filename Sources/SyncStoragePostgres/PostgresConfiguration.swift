@@ -58,6 +58,8 @@ enum PostgresLimits {
     /// Between two attempts to get a file's lock that another process holds, the first and the longest.
     static let fileLockDelayMin: Duration = .milliseconds(10)
     static let fileLockDelayMax: Duration = .milliseconds(500)
+    /// The part of the wait limit, a sixth, that PostgreSQL always has to answer the question for a lock.
+    static let fileLockAnswerShare = 6
     /// Time that a migration step may take.
     static let migrationTimeLimit: Duration = .seconds(3_600)
 }

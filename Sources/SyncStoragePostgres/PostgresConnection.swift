@@ -61,36 +61,45 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     ///   - log: Takes the reason of a failure, without the URL.
     ///   - notice: Takes what the server remarks.
     ///   - listener: Hears of the channels that the session listens to.
+    ///   - isCancellable: Whether a cancelled task gives up. Not for one that acts for others.
     /// - Throws: `.unavailable` when there is no connection within the limit. `.database` when the URL cannot be understood.
     static func connect(
         to url: String, on thread: EventThread, within limit: Duration, settings: PostgresStatement? = nil,
         log: @escaping @Sendable (String) -> Void, notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in },
-        listener: PostgresListener? = nil
+        listener: PostgresListener? = nil, isCancellable: Bool = false
     ) async throws(StorageError) -> PostgresConnection {
         guard let connector = PostgresConnector(url: url) else {
             throw .database(detail: "the connection URL is malformed")
         }
         return try await Self.connect(
             with: connector, on: thread, within: limit, settings: settings, log: log, notice: notice,
-            listener: listener)
+            listener: listener, isCancellable: isCancellable)
     }
 
     static func connect(
         with connector: PostgresConnector, on thread: EventThread, within limit: Duration,
         settings: PostgresStatement? = nil, log: @escaping @Sendable (String) -> Void,
-        notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }, listener: PostgresListener? = nil
+        notice: @escaping @Sendable (PostgresNotice) -> Void = { _ in }, listener: PostgresListener? = nil,
+        isCancellable: Bool = false
     ) async throws(StorageError) -> PostgresConnection {
         let connection = PostgresConnection(thread: thread, notices: PostgresNotices(notice), listener: listener)
-        let result: Result<Void, StorageError> = await withCheckedContinuation { continuation in
-            let isRunning = thread.submit {
-                connection.start(connector, within: limit, log: log) { continuation.resume(returning: $0) }
+        let deadline = ContinuousClock.now + limit
+        let result: Result<Void, StorageError> = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isRunning = thread.submit {
+                    connection.start(connector, until: deadline, log: log) { continuation.resume(returning: $0) }
+                }
+                if !isRunning { continuation.resume(returning: .failure(.unavailable)) }
+                // The handler may have run before there was something to stop.
+                if isCancellable, Task.isCancelled { connection.stopConnecting() }
             }
-            if !isRunning { continuation.resume(returning: .failure(.unavailable)) }
+        } onCancel: {
+            if isCancellable { connection.stopConnecting() }
         }
         try result.get()
         guard let settings else { return connection }
         do {
-            _ = try await connection.execute([settings], within: limit)
+            _ = try await connection.execute([settings], within: max(.zero, deadline - .now))
             return connection
         } catch {
             log("cannot set up the session: \(error.storageError)")
@@ -141,10 +150,10 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
     // MARK: Connecting
 
     private func start(
-        _ connector: PostgresConnector, within limit: Duration, log: @escaping @Sendable (String) -> Void,
+        _ connector: PostgresConnector, until deadline: ContinuousClock.Instant,
+        log: @escaping @Sendable (String) -> Void,
         _ done: @escaping (Result<Void, StorageError>) -> Void
     ) {
-        let deadline = ContinuousClock.now + limit
         let timer = self.thread.startTimer(at: deadline) { [self] in self.fail(because: connector.tooSlow) }
         self.connecting = Connecting(timer: timer, log: log, done: done)
         self.thread.join(self)
@@ -153,6 +162,16 @@ final class PostgresConnection: @unchecked Sendable, EventThread.Handler {
             nonisolated(unsafe) let outcome = connector.connect(until: deadline, notices: self.notices)
             let isRunning = self.thread.submit { self.connected(outcome) }
             if !isRunning, case .connected(let handle) = outcome { PQfinish(handle) }
+        }
+    }
+
+    /// Tells the caller that there is no connection, unless it has one already.
+    private func stopConnecting() {
+        self.thread.submit {
+            guard let connecting = self.connecting.take() else { return }
+            self.thread.cancelTimer(connecting.timer)
+            self.thread.leave(self)
+            connecting.done(.failure(.unavailable))
         }
     }
 

@@ -20,6 +20,7 @@ final class PostgresFileLocks: Sendable {
     private struct State {
         var connection: PostgresConnection?
         var isClosed = false
+        var backoff = ConnectBackoff()
     }
 
     // Guarded by itself.
@@ -32,6 +33,9 @@ final class PostgresFileLocks: Sendable {
     }
 
     /// Runs `body` while nobody else on this database holds the lock of the file.
+    ///
+    /// - Throws: `.unavailable` when there is no lock within the limit, when PostgreSQL cannot be reached, and when the task is
+    ///   cancelled while it waits; what `body` throws.
     func withLock<Result: Sendable>(_ key: FileKey, _ body: () async throws -> Result) async throws -> Result {
         let limit = self.configuration.waitLimit
         let deadline = ContinuousClock.now + limit
@@ -65,7 +69,7 @@ final class PostgresFileLocks: Sendable {
         // A wait inside PostgreSQL would hold up everybody who needs the connection.
         var delay = PostgresLimits.fileLockDelayMin
         while true {
-            if let connection = try await self.tryAcquire(lock) { return connection }
+            if let connection = try await self.tryAcquire(lock, until: deadline) { return connection }
             guard ContinuousClock.now + delay < deadline, (try? await Task.sleep(for: delay)) != nil else {
                 throw StorageError.unavailable
             }
@@ -73,11 +77,16 @@ final class PostgresFileLocks: Sendable {
         }
     }
 
-    private func tryAcquire(_ lock: AdvisoryLock) async throws -> PostgresConnection? {
-        try await self.turn.withLock(0, within: nil) {
-            let connection = try await self.connect()
+    private func tryAcquire(
+        _ lock: AdvisoryLock, until deadline: ContinuousClock.Instant
+    ) async throws -> PostgresConnection? {
+        try await self.turn.withLock(0, within: max(.zero, deadline - .now)) {
+            let connection = try await self.connect(until: deadline)
+            // A statement that is given up costs everybody the connection, and with it the locks. So it has a while, also for
+            // who has none left.
+            let limit = max(deadline - .now, self.configuration.waitLimit / PostgresLimits.fileLockAnswerShare)
             do {
-                let rows = try await connection.execute([lock.tryStatement], within: self.configuration.waitLimit)
+                let rows = try await connection.execute([lock.tryStatement], within: limit)
                 return rows.first?.bool(0, 0) == true ? connection : nil
             } catch let failure as PostgresFailure {
                 throw failure.storageError
@@ -96,19 +105,31 @@ final class PostgresFileLocks: Sendable {
         }
     }
 
-    private func connect() async throws(StorageError) -> PostgresConnection {
-        let (current, isClosed) = self.state.withLock { ($0.connection, $0.isClosed) }
-        guard !isClosed else { throw .unavailable }
-        if let current, current.isUsable { return current }
-        current?.close()
-        let limit = self.configuration.waitLimit
-        let connection = try await PostgresConnection.connect(
-            to: self.configuration.url, on: self.thread, within: limit,
-            settings: .sessionSettings(waitLimit: limit),
-            log: { [logger] in
-                logger.error("Cannot connect to PostgreSQL for file locks", metadata: ["reason": "\($0)"])
-            }, notice: { [logger] in logger.note($0) })
+    /// Meanwhile nobody else has the turn.
+    private func connect(until deadline: ContinuousClock.Instant) async throws(StorageError) -> PostgresConnection {
+        let (current, attempt) = self.state.withLock { state -> (PostgresConnection?, ConnectBackoff.Attempt?) in
+            guard !state.isClosed else { return (nil, nil) }
+            if let current = state.connection, current.isUsable { return (current, nil) }
+            state.connection.take()?.close()
+            return (nil, state.backoff.attempt(at: .now))
+        }
+        if let current { return current }
+        guard let attempt else { throw .unavailable }
+        let connection: PostgresConnection
+        do {
+            connection = try await PostgresConnection.connect(
+                to: self.configuration.url, on: self.thread, within: max(.zero, deadline - .now),
+                settings: .sessionSettings(waitLimit: self.configuration.waitLimit),
+                log: { [logger] in
+                    logger.error("Cannot connect to PostgreSQL for file locks", metadata: ["reason": "\($0)"])
+                }, notice: { [logger] in logger.note($0) }, isCancellable: true)
+        } catch {
+            // Who gives up says nothing of the database.
+            if !Task.isCancelled { self.state.withLock { $0.backoff.failed(attempt, at: .now) } }
+            throw error
+        }
         let isKept = self.state.withLock { state in
+            state.backoff.succeeded()
             if !state.isClosed { state.connection = connection }
             return !state.isClosed
         }

@@ -83,6 +83,71 @@ struct FileLockTests {
         }
     }
 
+    @Test("However many wait for a PostgreSQL that says nothing, none waits longer than its limit")
+    func silence() async throws {
+        try await Self.withoutAnswers(waitLimit: .seconds(2)) { locks in
+            let begin = ContinuousClock.now
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        await #expect(throws: StorageError.unavailable) {
+                            try await locks.withLock(FileKey(space: .random(), file: .random())) {}
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            // One after the other they would take 16.
+            #expect(ContinuousClock.now - begin < .seconds(10))
+        }
+    }
+
+    @Test("Who is cancelled gives up at once, whether it connects or waits for another one that does")
+    func cancelledWhileConnecting() async throws {
+        try await Self.withoutAnswers(waitLimit: .seconds(120)) { locks in
+            let begin = ContinuousClock.now
+            let waiters = (0..<4).map { _ in
+                Task { try await locks.withLock(FileKey(space: .random(), file: .random())) {} }
+            }
+            for waiter in waiters { waiter.cancel() }
+            for waiter in waiters {
+                await #expect(throws: StorageError.unavailable) { try await waiter.value }
+            }
+            #expect(ContinuousClock.now - begin < .seconds(60))
+        }
+    }
+
+    @Test("After a failure to connect others are refused at once for a while")
+    func backoff() async throws {
+        let recorder = LogRecorder()
+        let thread = try #require(EventThread())
+        defer { thread.stop() }
+        let configuration = PostgresConfiguration(url: "postgres://127.0.0.1:1/db")
+        let locks = PostgresFileLocks(configuration, thread: thread, logger: recorder.logger)
+        defer { locks.close() }
+        for _ in 0..<100 {
+            await #expect(throws: StorageError.unavailable) {
+                try await locks.withLock(FileKey(space: .random(), file: .random())) {}
+            }
+        }
+        #expect(recorder.messages.count >= 1 && recorder.messages.count < 50)
+    }
+
+    /// Runs `body` with locks on a server that takes connections and says nothing.
+    private static func withoutAnswers(
+        waitLimit: Duration, _ body: (PostgresFileLocks) async throws -> Void
+    ) async throws {
+        let listener = try SilentListener()
+        defer { listener.close() }
+        let thread = try #require(EventThread())
+        defer { thread.stop() }
+        var configuration = PostgresConfiguration(url: "postgres://127.0.0.1:\(listener.port)/db")
+        configuration.waitLimit = waitLimit
+        let locks = PostgresFileLocks(configuration, thread: thread, logger: SchemaUnderTest.logger)
+        defer { locks.close() }
+        try await body(locks)
+    }
+
     @Test("A connection that is lost takes its locks with it; the next lock has a new one")
     func lostConnection() async throws {
         try await self.withTwo { one, two in
