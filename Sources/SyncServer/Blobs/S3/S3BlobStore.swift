@@ -116,7 +116,9 @@ package struct S3BlobStore: BlobStore {
             guard S3Answer.text("IsTruncated", in: text) == "true",
                 let key = S3Answer.text("NextKeyMarker", in: text), !key.isEmpty
             else { return }
-            markers = [("key-marker", key), ("upload-id-marker", S3Answer.text("NextUploadIdMarker", in: text) ?? "")]
+            let next = [("key-marker", key), ("upload-id-marker", S3Answer.text("NextUploadIdMarker", in: text) ?? "")]
+            guard !next.elementsEqual(markers, by: ==) else { throw S3BlobListing.standsStill }
+            markers = next
         }
     }
 
@@ -202,11 +204,16 @@ struct S3BlobListing: BlobListing {
             guard answer.status == .ok else { throw .failed(detail: S3Client.describe(answer, to: request)) }
             let text = answer.text[...]
             entries = S3Answer.elements("Contents", in: text).compactMap(Self.entry)
-            self.continuation = S3Answer.text("NextContinuationToken", in: text)
-            self.isAtEnd = S3Answer.text("IsTruncated", in: text) != "true" || self.continuation == nil
+            let next = S3Answer.text("NextContinuationToken", in: text)
+            self.isAtEnd = S3Answer.text("IsTruncated", in: text) != "true" || next == nil
+            guard self.isAtEnd || next != self.continuation else { throw Self.standsStill }
+            self.continuation = next
         }
         return entries
     }
+
+    /// The service would answer the same for ever.
+    static let standsStill = BlobError.failed(detail: "the service lists the same page again and again")
 
     /// `nil` for what is not an object of ours.
     private static func entry(_ contents: Substring) -> BlobEntry? {

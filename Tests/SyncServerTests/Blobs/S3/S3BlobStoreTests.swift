@@ -293,6 +293,23 @@ struct S3BlobStoreTests {
         }
     }
 
+    @Test("A service that lists the same page again and again is not asked for ever")
+    func listingThatStandsStill() async throws {
+        let page = """
+            <R><IsTruncated>true</IsTruncated><NextContinuationToken>a</NextContinuationToken>\
+            <NextKeyMarker>b</NextKeyMarker><NextUploadIdMarker>c</NextUploadIdMarker></R>
+            """
+        try await self.withFaults { seen in
+            // Else a store that trusts the service would go on until the time limit.
+            .answer(.ok, body: seen.earlier < 10 ? page : "<R><IsTruncated>false</IsTruncated></R>")
+        } _: { store, proxy async throws in
+            await #expect(throws: S3BlobListing.standsStill) { _ = try await store.allEntries() }
+            #expect(proxy.requests.count == 2)
+            await #expect(throws: S3BlobListing.standsStill) { try await store.removeUnfinished(before: Date()) }
+            #expect(proxy.requests.count == 4)
+        }
+    }
+
     @Test("A cancelled request is not tried again")
     func cancelled() async throws {
         try await self.withFaults { _ in
