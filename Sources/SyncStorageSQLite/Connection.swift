@@ -63,12 +63,15 @@ extension DatabaseQueue {
     }
 }
 
-/// Runs `body`, which may block, on a thread that may be blocked.
+/// Runs `body`, which may block, on a queue of its own. A shared concurrent queue would take the threads of blocked bodies
+/// from those of the concurrency pool.
 func blocking<Result: Sendable>(
     while action: StaticString, _ body: @escaping @Sendable () throws -> Result
 ) async throws(StorageError) -> Result {
     let result = await withCheckedContinuation { continuation in
-        DispatchQueue.global().async { continuation.resume(returning: Swift.Result(catching: body)) }
+        DispatchQueue(label: "less-sync.sqlite.blocking").async {
+            continuation.resume(returning: Swift.Result(catching: body))
+        }
     }
     return try result.mapError { StorageError($0, while: action) }.get()
 }
