@@ -21,7 +21,6 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
@@ -94,7 +93,7 @@ let package = Package(
             name: "SyncServer",
             dependencies: [
                 "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", "SyncCore",
-                "SyncTransport", nioCore, nioPosix, nioHTTP1, crypto, logging, metrics, lifecycle, signals, hummingbird,
+                "SyncTransport", nioCore, nioPosix, nioHTTP1, crypto, logging, metrics, lifecycle, hummingbird,
                 hummingbirdCore,
                 httpTypes, nioHTTPTypes, httpClient,
             ],

@@ -1,8 +1,6 @@
 import Glibc
-import Logging
 import ServiceLifecycle
 import Synchronization
-import UnixSignals
 
 extension Server {
     /// Opens a server and serves until SIGTERM or SIGINT has ended it (docs/contract/operations.md §6).
@@ -12,11 +10,16 @@ extension Server {
     ///
     /// - Returns: The exit code.
     static func runUntilSignal(
-        shutdownTimeout: Duration, logger: Logger, open: @escaping @Sendable () async throws -> Server
+        shutdownTimeout: Duration, log: ServerLog, open: @escaping @Sendable () async throws -> Server
     ) async -> Int32 {
         let serving = Serving()
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
-        let (shutdown, shutdownBegan) = AsyncStream.makeStream(of: Void.self)
+        let (shutdown, shutdownBegan) = AsyncStream.makeStream(of: ServiceGroup.self)
+        let ending = ProcessEnding(shutdownTimeout: shutdownTimeout, log: log) {
+            guard let group = serving.group.withLock({ $0 }) else { return false }
+            shutdownBegan.yield(group)
+            return true
+        }
+        await ending.listen()
         return await withTaskGroup(of: Int32?.self) { tasks in
             tasks.addTask {
                 let group: ServiceGroup
@@ -36,22 +39,7 @@ extension Server {
                 }
             }
             tasks.addTask {
-                var isFirst = true
-                for await signal in signals {
-                    guard isFirst else { Self.exitAtOnce("second signal", logger) }
-                    isFirst = false
-                    logger.info("shutdown requested", metadata: ["signal": "\(signal)"])
-                    guard let group = serving.group.withLock({ $0 }) else { _exit(EXIT_SUCCESS) }
-                    shutdownBegan.yield()
-                    await group.triggerGracefulShutdown()
-                }
-                return nil
-            }
-            tasks.addTask {
-                for await _ in shutdown {
-                    do { try await Task.sleep(for: shutdownTimeout) } catch { return nil }
-                    Self.exitAtOnce("shutdown did not end in time", logger)
-                }
+                for await group in shutdown { await group.triggerGracefulShutdown() }
                 return nil
             }
             var code: Int32?
@@ -59,12 +47,6 @@ extension Server {
             tasks.cancelAll()
             return code ?? EXIT_FAILURE
         }
-    }
-
-    /// Nothing acknowledged is lost by this: acknowledged means committed.
-    private static func exitAtOnce(_ reason: String, _ logger: Logger) -> Never {
-        logger.error("exiting at once", metadata: ["reason": "\(reason)"])
-        _exit(EXIT_FAILURE)
     }
 }
 

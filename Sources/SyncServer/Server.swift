@@ -27,6 +27,8 @@ package struct Server: Sendable {
         package var purgeIntervals = PurgeIntervals()
         /// Called once, with the address of the metrics.
         package var onMetricsListening: @Sendable (ListenAddress) async -> Void = { _ in }
+        /// Lines of the log that were not written since the start, for the metrics.
+        package var logLinesDropped: @Sendable () -> UInt64 = { 0 }
         /// Takes the place of the file storage of the configuration.
         package var files: OpenedFileStorage?
 
@@ -109,7 +111,8 @@ package struct Server: Sendable {
             services.append(
                 MetricsServer(
                     address: address, registry: registry,
-                    storage: StorageMetrics(registry) { database.storage.statistics }, logger: logger,
+                    storage: StorageMetrics(registry) { database.storage.statistics },
+                    log: LogMetrics(registry, linesDropped: parts.logLinesDropped), logger: logger,
                     onListening: parts.onMetricsListening))
         }
         var jobs = Self.makePurgeJobs(of: database.storage, parts.purgeIntervals, logger)

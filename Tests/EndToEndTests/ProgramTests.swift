@@ -377,19 +377,7 @@ struct ProgramTests {
                         "--shutdown-timeout-seconds", "\(shutdownTimeoutSeconds)",
                     ],
                     environment: Self.logSettings)
-                let url = "http://127.0.0.1:\(try await program.port())/api/v1/ws"
-                let user = issuer.user("alice")
-                let space = try #require(user.personalSpace).wireText
-                let pusher = try await SyncClient.connect(to: url, token: try issuer.token(user))
-                for number in 1...40 {
-                    _ = try await pusher.push(PushParams(space: space, changes: [.large(number, bytes: 1 << 20)]))
-                }
-                await pusher.close()
-
-                let client = try await WireClient.connect(to: url, offering: ["less-rpc-v1"])
-                client.send(FrameEncoder.auth(token: try issuer.token(user)))
-                client.request("pull", .pull, PullParams(spaces: [.init(id: space, since: 0)]))
-                _ = try await client.next()
+                let client = try await BusyPull.start(port: try await program.port(), issuer: issuer)
                 try await body(program, client)
                 client.connection.closeDiscardingQueue(CloseFrame(code: 1000, reason: ""))
             }

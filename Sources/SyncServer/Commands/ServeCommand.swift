@@ -72,8 +72,16 @@ package struct ServeCommand: Sendable {
     // MARK: Serving
 
     private func serve(_ configuration: ServerConfiguration, dataDirectory: String) async -> Int32 {
-        let logger = ServerLog.logger(level: configuration.logLevel, format: configuration.logFormat)
+        let log = ServerLog(level: configuration.logLevel, format: configuration.logFormat)
+        let status = await self.serve(configuration, dataDirectory: dataDirectory, log: log)
+        await log.flush()
+        return status
+    }
+
+    private func serve(_ configuration: ServerConfiguration, dataDirectory: String, log: ServerLog) async -> Int32 {
+        let logger = log.logger
         var parts = Server.Parts(configuration)
+        parts.logLinesDropped = { log.queue.droppedCount }
         if let limit = OpenFileLimit.raise() {
             logger.info("open files", metadata: ["limit": "\(limit)"])
             if limit < UInt64(parts.http.tcpConnectionsMax) {
@@ -85,13 +93,13 @@ package struct ServeCommand: Sendable {
         do {
             if self.profile == .dev {
                 parts.devIssuer = try DevIssuer(directory: dataDirectory)
-                onListening = { address in Console.print(Self.welcome(address, dataDirectory: dataDirectory)) }
+                onListening = { log.queue.append(Self.welcome($0, dataDirectory: dataDirectory) + "\n") }
             }
         } catch {
             Console.error("cannot start: \(error)")
             return ExitStatus.failure
         }
-        return await Server.runUntilSignal(shutdownTimeout: configuration.shutdownTimeout, logger: logger) {
+        return await Server.runUntilSignal(shutdownTimeout: configuration.shutdownTimeout, log: log) {
             [parts, onListening] in
             try await Server.open(configuration, parts, logger: logger, onListening: onListening)
         }

@@ -1,4 +1,6 @@
+import Dispatch
 package import Logging
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -9,31 +11,66 @@ package import Logging
 #endif
 
 /// The log of the process, on standard output (docs/contract/operations.md §11).
-package enum ServerLog {
-    /// A logger of its own: nothing global is set, so that servers in one process may log differently.
-    ///
-    /// - Parameter format: `nil`: text for somebody who looks at a terminal, JSON for a program that collects lines.
-    package static func logger(level: Logger.Level, format: LogFormat?) -> Logger {
-        var logger = Logger(label: "less-sync") { label in
-            switch Self.format(format, isTerminal: isatty(STDOUT_FILENO) == 1) {
-            case .text: StreamLogHandler.standardOutput(label: label)
-            case .json: JSONLogHandler(write: Self.writeLine)
+package struct ServerLog: Sendable {
+    /// How long an exit waits for whoever reads the log.
+    static let flushLimit: Duration = .seconds(1)
+    /// As `flushLimit`, for an exit that waits for nothing else.
+    static let flushLimitAtOnce: Duration = .milliseconds(200)
+
+    /// Nothing global is set, so that servers in one process may log differently.
+    package let logger: Logger
+    package let queue: LogQueue
+
+    /// - Parameters:
+    ///   - format: `nil`: text for somebody who looks at a terminal, JSON for a program that collects lines.
+    ///   - descriptor: Stays open for as long as the process runs.
+    package init(level: Logger.Level, format: LogFormat?, to descriptor: Int32 = STDOUT_FILENO) {
+        let format = Self.format(format, isTerminal: isatty(descriptor) == 1)
+        let queue = LogQueue(to: descriptor) { Self.droppedLine($0, format) }
+        var logger = Logger(label: Self.label) { _ in Self.handler(format) { queue.append($0) } }
+        logger.logLevel = level
+        self.queue = queue
+        self.logger = logger
+    }
+
+    /// Waits until everything is written, at most for `flushLimit`. For the last moment of a process.
+    func flush() async {
+        await withCheckedContinuation { continuation in
+            DispatchQueue(label: "less-sync.log-flush").async {
+                self.queue.flush(within: Self.flushLimit)
+                continuation.resume()
             }
         }
-        logger.logLevel = level
-        return logger
     }
+
+    private static let label = "less-sync"
 
     static func format(_ chosen: LogFormat?, isTerminal: Bool) -> LogFormat { chosen ?? (isTerminal ? .text : .json) }
 
-    /// One `write` a line, which the kernel keeps whole for lines within a pipe's buffer.
-    private static func writeLine(_ line: String) {
-        var bytes = Array(line.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-            // A log that nobody can read any more is no reason to stop serving.
-            guard count > 0 || errno == EINTR else { return }
-            bytes = bytes.dropFirst(max(0, count))
+    /// - Parameter write: Takes whole lines.
+    private static func handler(
+        _ format: LogFormat, _ write: @escaping @Sendable (String) -> Void
+    ) -> any LogHandler {
+        switch format {
+        case .text: StreamLogHandler(label: Self.label, stream: LineStream(take: write))
+        case .json: JSONLogHandler(write: write)
         }
     }
+
+    /// The line that tells of lines that were dropped.
+    private static func droppedLine(_ count: UInt64, _ format: LogFormat) -> String {
+        let line = Mutex("")
+        let logger = Logger(label: Self.label) { _ in
+            Self.handler(format) { text in line.withLock { $0 += text } }
+        }
+        logger.warning("log lines dropped", metadata: ["count": "\(count)"])
+        return line.withLock { $0 }
+    }
+}
+
+/// Hands on what is written to it.
+private struct LineStream: TextOutputStream, Sendable {
+    let take: @Sendable (String) -> Void
+
+    mutating func write(_ string: String) { self.take(string) }
 }

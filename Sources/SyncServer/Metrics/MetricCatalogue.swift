@@ -58,6 +58,9 @@ enum MetricCatalogue {
             help: "Seconds from an HTTP request's head to its answer", bounds: secondBounds),
         Entry(
             name: "file_bytes_total", kind: .counter, help: "Bytes of files received, sent and reclaimed, by direction"),
+        Entry(
+            name: "log_lines_dropped_total", kind: .counter,
+            help: "Lines of the log that were not written because nobody read them"),
         Entry(name: "job_runs_total", kind: .counter, help: "Runs of background jobs, by outcome"),
     ]
 

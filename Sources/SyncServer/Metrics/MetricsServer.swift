@@ -15,6 +15,7 @@ struct MetricsServer: Service {
     let address: ListenAddress
     let registry: MetricsRegistry
     let storage: StorageMetrics
+    let log: LogMetrics
     let logger: Logger
     /// Called once, with the address that was bound.
     var onListening: @Sendable (ListenAddress) async -> Void = { _ in }
@@ -27,6 +28,7 @@ struct MetricsServer: Service {
                 return Response(status: .notFound)
             }
             self.storage.update()
+            self.log.update()
             return Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: self.registry.exposition())))

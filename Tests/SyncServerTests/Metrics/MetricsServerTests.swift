@@ -52,6 +52,7 @@ struct MetricsServerTests {
         let (ports, bound) = AsyncStream.makeStream(of: (isMetrics: Bool, port: Int).self)
         var parts = Server.Parts(configuration)
         parts.devIssuer = issuer
+        parts.logLinesDropped = { 7 }
         parts.onMetricsListening = { bound.yield((true, $0.port)) }
         let server = try await Server.open(configuration, parts, logger: Self.silent) { bound.yield((false, $0.port)) }
         let group = server.makeServiceGroup()
@@ -82,7 +83,8 @@ struct MetricsServerTests {
             for line in [
                 #"ws_connections{kind="client"} 1"#, "broker_spaces_watched 1", "storage_push_records_total 3",
                 "storage_pushes_total 2", "storage_commit_pushes_sum 2", "storage_pool_size 10",
-                #"rpc_duration_ms_count{method="push"} 2"#, "build_info{version=\"\(Version.current)\"} 1",
+                "log_lines_dropped_total 7", #"rpc_duration_ms_count{method="push"} 2"#,
+                "build_info{version=\"\(Version.current)\"} 1",
             ] {
                 #expect(during.contains(line), "\(line)")
             }
