@@ -60,6 +60,7 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "CEpoll"),
+        .target(name: "CSpawn"),
         .target(name: "SyncProtocol", dependencies: [nioCore, deque], swiftSettings: settings),
         .target(name: "SyncAuth", dependencies: ["SyncProtocol", crypto], swiftSettings: settings),
         .target(name: "SyncStorage", dependencies: ["SyncProtocol", nioCore], swiftSettings: settings),
@@ -112,8 +113,8 @@ let package = Package(
         .target(
             name: "SyncTesting",
             dependencies: [
-                "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite", nioCore,
-                nioPosix, deque, crypto, logging,
+                "CSpawn", "SyncProtocol", "SyncAuth", "SyncStorage", "SyncStoragePostgres", "SyncStorageSQLite",
+                nioCore, nioPosix, deque, crypto, logging,
             ],
             swiftSettings: settings
         ),

@@ -43,10 +43,10 @@ package final class ObjectStoreServer: Sendable {
     }()
 
     /// The server that all tests of this process share. It starts with the first caller.
-    package static func sharedServer() async throws -> ObjectStoreServer { try await Self.shared.value }
+    package static func sharedServer() async throws -> ObjectStoreServer { try await Self.shared.value() }
 
     // Owned by the process: every test that uses it awaits it, and the server ends with the process.
-    private static let shared = Task { try await ObjectStoreServer.start() }
+    private static let shared = SharedValue("the shared S3 server") { try await ObjectStoreServer.start() }
 
     /// Makes and starts a server of its own, for tests that stop it.
     package static func start() async throws -> ObjectStoreServer {
@@ -60,7 +60,12 @@ package final class ObjectStoreServer: Sendable {
             """
         try Data(identities.utf8).write(to: URL(fileURLWithPath: directory + "/identities.json"))
         let server = ObjectStoreServer(program: program, directory: directory, ports: try ServerProcess.freePorts(8))
-        try await server.resume()
+        do {
+            try await server.resume()
+        } catch {
+            await server.remove()
+            throw error
+        }
         return server
     }
 
@@ -100,13 +105,11 @@ package final class ObjectStoreServer: Sendable {
 
     /// The gateway for S3 is the last to listen.
     private func waitUntilReady() async throws {
-        let clock = ContinuousClock()
-        let deadline = clock.now + Self.startLimit
-        while clock.now < deadline {
-            if Self.isListening(at: self.endpoint) { return }
-            try await clock.sleep(for: .milliseconds(50))
+        do {
+            try await eventually("SeaweedFS listens", within: Self.startLimit) { Self.isListening(at: self.endpoint) }
+        } catch is ConditionNotMet {
+            throw Failure.notReady(log: (try? String(contentsOfFile: self.directory + "/log", encoding: .utf8)) ?? "")
         }
-        throw Failure.notReady(log: (try? String(contentsOfFile: self.directory + "/log", encoding: .utf8)) ?? "")
     }
 
     private static func isListening(at url: String) -> Bool {

@@ -10,7 +10,7 @@ import Synchronization
 package final class PostgresServer: Sendable {
     package enum Failure: Error, Sendable {
         case programsNotFound
-        case command(String, status: Int32, output: String)
+        case noDirectory(path: String, errno: Int32)
         case notReady(log: String)
     }
 
@@ -21,6 +21,9 @@ package final class PostgresServer: Sendable {
 
     /// Time that a server may take to accept connections.
     private static let startLimit: Duration = .seconds(60)
+
+    /// Time that `initdb` may take; on two busy cores it takes 5 seconds.
+    private static let initializationLimit: Duration = .seconds(120)
 
     /// The directory of the server programs, if they are installed.
     package static let programs: String? = {
@@ -34,7 +37,7 @@ package final class PostgresServer: Sendable {
     /// The URL of the server that all tests of this process share. It starts with the first caller.
     package static func sharedURL() async throws -> String {
         if let url = Self.givenURL { return url }
-        return try await Self.shared.value.url
+        return try await Self.shared.value().url
     }
 
     /// Whether `sharedURL` is the address of a server that ends with this process.
@@ -43,7 +46,7 @@ package final class PostgresServer: Sendable {
     private static let givenURL = ProcessInfo.processInfo.environment["LESS_SYNC_TEST_DATABASE_URL"]
 
     // Owned by the process: every test that uses it awaits it, and the server ends with the process.
-    private static let shared = Task { try await PostgresServer.start() }
+    private static let shared = SharedValue("the shared PostgreSQL server") { try await PostgresServer.start() }
 
     /// `postgres://…`, with a superuser that needs no password.
     package var url: String { "postgres://postgres@127.0.0.1:\(self.port)/postgres" }
@@ -54,8 +57,13 @@ package final class PostgresServer: Sendable {
         // Short, because it holds the socket too: a path of 108 bytes is too long.
         let directory = try Self.makeDirectory()
         let server = PostgresServer(programs: programs, directory: directory, port: try ServerProcess.freePort())
-        try await server.initialize()
-        try await server.resume()
+        do {
+            try await server.initialize()
+            try await server.resume()
+        } catch {
+            await server.remove()
+            throw error
+        }
         return server
     }
 
@@ -81,7 +89,10 @@ package final class PostgresServer: Sendable {
     }
 
     /// Ends the server and removes its data.
-    package func remove() async { await self.stop(saying: "") }
+    package func remove() async {
+        await self.stop(saying: "")
+        try? FileManager.default.removeItem(atPath: self.directory)
+    }
 
     private func stop(saying word: String) async {
         guard let process = self.process.withLock({ $0.take() }) else { return }
@@ -89,23 +100,23 @@ package final class PostgresServer: Sendable {
     }
 
     private func initialize() async throws {
-        try await Self.run(
+        try await ChildProcess.run(
             Self.unprivileged([
                 self.programs + "/initdb", "-D", self.directory + "/data", "-U", "postgres", "-A", "trust",
                 "--no-sync", "--no-locale", "-E", "UTF8",
-            ]))
+            ]), within: Self.initializationLimit)
     }
 
     private func waitUntilReady() async throws {
-        let clock = ContinuousClock()
-        let deadline = clock.now + Self.startLimit
         let command = [self.programs + "/pg_isready", "-q", "-h", "127.0.0.1", "-p", "\(self.port)"]
-        while clock.now < deadline {
-            if (try? await Self.run(command)) != nil { return }
-            try await clock.sleep(for: .milliseconds(20))
+        do {
+            try await eventually("PostgreSQL accepts connections", within: Self.startLimit) {
+                (try? await ChildProcess.run(command, within: Self.startLimit)) != nil
+            }
+        } catch is ConditionNotMet {
+            let log = (try? String(contentsOfFile: self.directory + "/log", encoding: .utf8)) ?? ""
+            throw Failure.notReady(log: log)
         }
-        let log = (try? String(contentsOfFile: self.directory + "/log", encoding: .utf8)) ?? ""
-        throw Failure.notReady(log: log)
     }
 }
 
@@ -117,7 +128,7 @@ extension PostgresServer {
             atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
         if getuid() == 0, let user = getpwnam("postgres") {
             guard chown(path, user.pointee.pw_uid, user.pointee.pw_gid) == 0 else {
-                throw Failure.command("chown", status: errno, output: path)
+                throw Failure.noDirectory(path: path, errno: errno)
             }
         }
         return path
@@ -126,29 +137,5 @@ extension PostgresServer {
     private static func unprivileged(_ command: [String]) -> [String] {
         guard getuid() == 0 else { return command }
         return ["/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] + command
-    }
-
-    /// Runs a command to its end. Its output is short.
-    private static func run(_ command: [String]) async throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: command[0])
-        process.arguments = Array(command.dropFirst())
-        process.currentDirectoryURL = URL(fileURLWithPath: "/tmp")
-        process.standardInput = FileHandle.nullDevice
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
-            process.terminationHandler = { process in
-                let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
-                if process.terminationStatus == 0 {
-                    ended.resume()
-                } else {
-                    ended.resume(
-                        throwing: Failure.command(command[0], status: process.terminationStatus, output: text))
-                }
-            }
-            do { try process.run() } catch { ended.resume(throwing: error) }
-        }
     }
 }

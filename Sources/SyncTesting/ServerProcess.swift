@@ -11,10 +11,13 @@ package final class ServerProcess: Sendable {
     /// Said at the end, it keeps the directory.
     static let keepWord = "keep\n"
 
-    private let process: Process
+    private let process: ChildProcess
     private let input: FileHandle
 
-    private init(process: Process, input: FileHandle) {
+    /// Time that a server may take to end, longer than one that is told to end at once needs.
+    private static let stopLimit: Duration = .seconds(30)
+
+    private init(process: ChildProcess, input: FileHandle) {
         self.process = process
         self.input = input
     }
@@ -23,16 +26,11 @@ package final class ServerProcess: Sendable {
     static func start(
         _ command: [String], directory: String, signal: String = "QUIT"
     ) throws -> ServerProcess {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = ["-c", Self.supervisorScript, "sh", directory, signal] + command
+        // Only this process holds the end whose closing ends the server: no child gets it.
         let input = Pipe()
-        // Only this process may hold the end whose closing ends the server.
-        _ = fcntl(input.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
-        process.standardInput = input
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try Self.runUnblocked(process)
+        let process = try ChildProcess(
+            ["/bin/sh", "-c", Self.supervisorScript, "sh", directory, signal] + command,
+            input: input.fileHandleForReading.fileDescriptor, leadsGroup: true)
         return ServerProcess(process: process, input: input.fileHandleForWriting)
     }
 
@@ -47,25 +45,14 @@ package final class ServerProcess: Sendable {
         [ "$word" = keep ] || rm -rf "$directory"
         """
 
-    /// Ends the server, and returns when it has ended.
+    /// Ends the server, and returns when it has ended, whether the task is cancelled or not: that takes `stopLimit` at most.
     ///
     /// - Parameter word: `keepWord`, or nothing: then the directory is removed.
     func stop(saying word: String = "") async {
-        await withCheckedContinuation { (ended: CheckedContinuation<Void, Never>) in
-            let isResumed = Mutex(false)
-            let resume: @Sendable () -> Void = {
-                if isResumed.withLock({ value in
-                    defer { value = true }
-                    return !value
-                }) {
-                    ended.resume()
-                }
-            }
-            self.process.terminationHandler = { _ in resume() }
-            try? self.input.write(contentsOf: Data(word.utf8))
-            try? self.input.close()
-            if !self.process.isRunning { resume() }
-        }
+        if self.process.isRunning { try? self.input.write(contentsOf: Data(word.utf8)) }
+        try? self.input.close()
+        _ = try? await Task { try await self.process.waitUntilExit(within: Self.stopLimit) }.value
+        self.process.kill()
     }
 
     /// A port that nobody listens on.
@@ -90,16 +77,5 @@ package final class ServerProcess: Sendable {
             guard status == 0 else { throw Failure.noPort(errno: errno) }
             return Int(UInt16(bigEndian: address.sin_port))
         }
-    }
-
-    /// Starts a process in which no signal is blocked. Threads of the concurrency pool block most of them, a child inherits
-    /// that, and the shell's `wait` would never hear of an end.
-    private static func runUnblocked(_ process: Process) throws {
-        var none = sigset_t()
-        var before = sigset_t()
-        sigemptyset(&none)
-        pthread_sigmask(SIG_SETMASK, &none, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-        try process.run()
     }
 }

@@ -45,7 +45,7 @@ struct TwoServersTests {
     private func syncs(
         _ count: Int, of client: SyncClient, within limit: Duration = .seconds(60)
     ) async throws -> [SyncNotification] {
-        try await EndToEndTests.within(limit, "\(count) notifications") {
+        try await SyncTesting.within(limit, "\(count) notifications") {
             var syncs: [SyncNotification] = []
             while syncs.count < count {
                 guard case .sync(let sync) = await client.nextEvent() else { break }

@@ -1,24 +1,17 @@
 import Foundation
 import Glibc
 import SyncTesting
-import Synchronization
 
 /// The real program, as another process. It is killed when its value goes away.
-///
-/// Started and awaited by system calls of its own: `Foundation.Process` notices an end by the closing of a descriptor, which
-/// other processes that are started at the same moment may have inherited.
 final class Program: Sendable {
     enum Failure: Error {
-        case notStarted(code: Int32)
         case notListening(output: String, errors: String)
     }
 
-    let id: Int32
+    private let process: ChildProcess
     /// Where its output goes.
     private let outputPath: String
     private let errorPath: String
-    /// As `waitpid` tells it; `nil` while the process runs.
-    private let status = Mutex<Int32?>(nil)
 
     /// Beside the bundle of these tests.
     static let path: String = {
@@ -31,9 +24,10 @@ final class Program: Sendable {
     ///   - directory: the working directory.
     ///   - openFiles: the soft limit of open files; `nil`: that of the tests.
     ///   - executable: another program than less-sync.
+    ///   - leadsGroup: as of `ChildProcess`, for a shell.
     init(
         _ arguments: [String], environment: [String: String] = [:], directory: String = "/tmp", openFiles: Int? = nil,
-        executable: String = Program.path
+        executable: String = Program.path, leadsGroup: Bool = false
     ) throws {
         let base = FileManager.default.temporaryDirectory.path + "/less-sync-program-" + UUID().uuidString
         self.outputPath = base + ".out"
@@ -44,52 +38,20 @@ final class Program: Sendable {
         }
         let environment = environment.merging(["LLVM_PROFILE_FILE": profile ?? "/dev/null"]) { $1 }
 
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, self.outputPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, self.errorPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
-
-        // Threads of the concurrency pool block most signals, and a child would inherit that.
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-
-        var id: pid_t = 0
-        // The shell is there for the working directory and the limit alone: the program takes its place, and its process id.
-        let limit = openFiles.map { "ulimit -Sn \($0) && " } ?? ""
-        let script = limit + #"cd "$1" && shift && exec "$@""#
-        let command = ["/bin/sh", "-c", script, "sh", directory, executable] + arguments
-        let code = Self.withCStrings(command) { command in
-            Self.withCStrings(environment.map { "\($0)=\($1)" }) { environment in
-                posix_spawn(&id, "/bin/sh", &actions, &attributes, command, environment)
-            }
-        }
-        guard code == 0 else { throw Failure.notStarted(code: code) }
-        self.id = id
+        // The shell is there for the limit alone: the program takes its place, and its process id.
+        let shell = openFiles.map { ["/bin/sh", "-c", #"ulimit -Sn "$1" && shift && exec "$@""#, "sh", "\($0)"] } ?? []
+        self.process = try ChildProcess(
+            shell + [executable] + arguments, environment: environment, directory: directory, output: self.outputPath,
+            errors: self.errorPath, leadsGroup: leadsGroup)
     }
 
     deinit {
-        if self.isRunning {
-            kill(self.id, SIGKILL)
-            waitpid(self.id, nil, 0)
-        }
+        self.process.kill()
         unlink(self.outputPath)
         unlink(self.errorPath)
     }
 
-    private static func withCStrings<Result>(
-        _ texts: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
-    ) -> Result {
-        let pointers = texts.map { strdup($0) }
-        defer { for pointer in pointers { free(pointer) } }
-        return body(pointers + [nil])
-    }
+    var id: Int32 { self.process.id }
 
     var standardOutput: String { (try? String(contentsOfFile: self.outputPath, encoding: .utf8)) ?? "" }
     var standardError: String { (try? String(contentsOfFile: self.errorPath, encoding: .utf8)) ?? "" }
@@ -97,26 +59,16 @@ final class Program: Sendable {
     /// Lines on standard error that report something.
     var errorLines: [Substring] { self.standardError.split(separator: "\n").filter { $0.hasPrefix("Error: ") } }
 
-    func send(_ signal: Int32) {
-        if self.isRunning { kill(self.id, signal) }
-    }
+    func send(_ signal: Int32) { self.process.send(signal) }
 
-    var isRunning: Bool {
-        self.status.withLock { status in
-            if status == nil {
-                var value: Int32 = 0
-                if waitpid(self.id, &value, WNOHANG) == self.id { status = value }
-            }
-            return status == nil
-        }
-    }
+    /// Ends it, and the group that it leads.
+    func kill() { self.process.kill() }
+
+    var isRunning: Bool { self.process.isRunning }
 
     /// - Returns: The exit code, or the signal's number negated.
     func waitUntilExit(within limit: Duration = .seconds(40)) async throws -> Int32 {
-        try await eventually("less-sync ends", within: limit) { !self.isRunning }
-        let status = self.status.withLock { $0 } ?? 0
-        let signal = status & 0x7F
-        return signal == 0 ? (status >> 8) & 0xFF : -signal
+        try await self.process.waitUntilExit(within: limit)
     }
 
     /// The port of the line `server listening`; the log must be JSON.
