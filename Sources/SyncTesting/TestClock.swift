@@ -29,16 +29,16 @@ package final class TestClock: Clock, Sendable {
         var now = Instant(offset: .zero)
         var nextID = 0
         var sleepers: [Int: Sleeper] = [:]
-        var watchers: [Watcher] = []
+        var watchers: [Int: Watcher] = [:]
 
         /// Time until each sleeper's deadline.
         var remaining: [Duration] { self.sleepers.values.map { self.now.duration(to: $0.deadline) } }
 
         mutating func takeSatisfiedWatchers() -> [Watcher] {
             let remaining = self.remaining
-            let satisfied = self.watchers.filter { $0.isSatisfied(remaining) }
-            self.watchers.removeAll { $0.isSatisfied(remaining) }
-            return satisfied
+            let satisfied = self.watchers.filter { $0.value.isSatisfied(remaining) }
+            for id in satisfied.keys { self.watchers[id] = nil }
+            return Array(satisfied.values)
         }
     }
 
@@ -51,10 +51,7 @@ package final class TestClock: Clock, Sendable {
 
     package func sleep(until deadline: Instant, tolerance: Duration?) async throws {
         try Task.checkCancellation()
-        let id = self.state.withLock { state in
-            state.nextID += 1
-            return state.nextID
-        }
+        let id = self.nextID()
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let (isDue, watchers) = self.state.withLock { state in
@@ -97,14 +94,28 @@ package final class TestClock: Clock, Sendable {
         await self.waitUntil { $0.contains(duration) }
     }
 
+    /// Returns early when the task is cancelled.
     private func waitUntil(_ isSatisfied: @escaping @Sendable (_ remaining: [Duration]) -> Bool) async {
-        await withCheckedContinuation { continuation in
-            let isSatisfiedNow = self.state.withLock { state in
-                guard !isSatisfied(state.remaining) else { return true }
-                state.watchers.append(Watcher(isSatisfied: isSatisfied, continuation: continuation))
-                return false
+        let id = self.nextID()
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isSatisfiedNow = self.state.withLock { state in
+                    guard !Task.isCancelled, !isSatisfied(state.remaining) else { return true }
+                    state.watchers[id] = Watcher(isSatisfied: isSatisfied, continuation: continuation)
+                    return false
+                }
+                if isSatisfiedNow { continuation.resume() }
             }
-            if isSatisfiedNow { continuation.resume() }
+        } onCancel: {
+            let watcher = self.state.withLock { $0.watchers.removeValue(forKey: id) }
+            watcher?.continuation.resume()
+        }
+    }
+
+    private func nextID() -> Int {
+        self.state.withLock { state in
+            state.nextID += 1
+            return state.nextID
         }
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 package import NIOCore
 import NIOPosix
+import SyncProtocol
 import Synchronization
 
 /// A TCP connection to a server of this machine that sends whatever a test wants and keeps what arrives.
@@ -17,7 +18,11 @@ package struct TestSocket: Sendable {
             var dropped = 0
             var isDropping = false
             var hasEnded = false
-            var waiter: (condition: @Sendable (State) -> Bool, continuation: CheckedContinuation<Void, Never>)?
+            /// What somebody waits for, unless it is the end.
+            var isAwaited: @Sendable (State) -> Bool = { _ in false }
+            var waiter: CheckedContinuation<Void, Never>?
+
+            var isReady: Bool { self.hasEnded || self.isAwaited(self) }
         }
 
         let state = Mutex(State())
@@ -44,9 +49,7 @@ package struct TestSocket: Sendable {
         func change(_ body: (inout State) -> Void) {
             let waiter = self.state.withLock { state -> CheckedContinuation<Void, Never>? in
                 body(&state)
-                guard let waiter = state.waiter, state.hasEnded || waiter.condition(state) else { return nil }
-                state.waiter = nil
-                return waiter.continuation
+                return state.waiter != nil && state.isReady ? state.waiter.take() : nil
             }
             waiter?.resume()
         }
@@ -64,32 +67,31 @@ package struct TestSocket: Sendable {
 
     package func send(_ bytes: ByteBuffer) async throws { try await self.channel.writeAndFlush(bytes) }
 
-    /// Waits until what arrived satisfies `condition`, or the peer has ended its direction. One caller at a time.
+    /// Waits until what arrived satisfies `condition`, the peer has ended its direction, or the task is cancelled. One
+    /// caller at a time.
     ///
     /// - Returns: What arrived and was not taken.
     @discardableResult
     package func wait(
         until condition: @escaping @Sendable (ByteBuffer) -> Bool = { _ in false }
     ) async -> ByteBuffer {
-        await withCheckedContinuation { continuation in
-            self.collector.change { $0.waiter = ({ condition($0.received) }, continuation) }
-        }
+        self.collector.state.withLock { $0.isAwaited = { condition($0.received) } }
+        await self.collector.state.wait(at: \.waiter) { $0.isReady }
         return self.collector.state.withLock { $0.received }
     }
 
-    /// Drops what has arrived and was not taken, and everything from now on; returns when it is `count` bytes, or the peer has
-    /// ended its direction.
+    /// Drops what has arrived and was not taken, and everything from now on; returns when it is `count` bytes, the peer has
+    /// ended its direction, or the task is cancelled.
     ///
     /// - Returns: The number of bytes.
     package func drop(_ count: Int) async -> Int {
-        await withCheckedContinuation { continuation in
-            self.collector.change { state in
-                state.isDropping = true
-                state.dropped += state.received.readableBytes
-                state.received = ByteBuffer()
-                state.waiter = ({ $0.dropped >= count }, continuation)
-            }
+        self.collector.state.withLock { state in
+            state.isDropping = true
+            state.dropped += state.received.readableBytes
+            state.received = ByteBuffer()
+            state.isAwaited = { $0.dropped >= count }
         }
+        await self.collector.state.wait(at: \.waiter) { $0.isReady }
         return self.collector.state.withLock { $0.dropped }
     }
 

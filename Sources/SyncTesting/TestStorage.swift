@@ -159,18 +159,12 @@ extension TestStorage {
         try await self.execute("DELETE FROM spaces WHERE id = $1", [.id(space)])
     }
 
-    /// Waits until `condition` holds, for at most 20 seconds.
-    ///
-    /// - Throws: `TimeLimitExceeded`.
-    package func waitUntil(_ condition: (StorageStatistics) -> Bool) async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
-        while !condition(self.storage.statistics) {
-            guard ContinuousClock.now < deadline else { throw TimeLimitExceeded(last: self.storage.statistics) }
-            await Task.yield()
+    /// Waits until `condition` holds, as `eventually` does.
+    package func waitUntil(
+        fileID: String = #fileID, line: Int = #line, _ condition: (StorageStatistics) -> Bool
+    ) async throws {
+        try await eventually("a state of the storage", fileID: fileID, line: line) {
+            condition(self.storage.statistics)
         }
     }
-}
-
-package struct TimeLimitExceeded: Error {
-    package let last: StorageStatistics
 }

@@ -106,7 +106,7 @@ struct ConnectingTests {
                             with: connector, on: schema.thread, within: .milliseconds(500), log: lookUp.note)
                     }
                 }
-                while !lookUp.hasBegun { await Task.yield() }
+                try await eventually("the look-up begins") { lookUp.hasBegun }
                 // The same event thread.
                 let answer = try await schema.column("SELECT 'here'")
                 #expect(answer == ["here"])

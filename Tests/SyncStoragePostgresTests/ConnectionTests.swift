@@ -114,7 +114,7 @@ struct ConnectionTests {
                     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                     WHERE pid = \(try #require(pid)) AND state = 'active' AND query LIKE '%pg_sleep%'
                     """
-                while try await schema.column(kill).isEmpty { await Task.yield() }
+                try await eventually("the statement runs") { try await !schema.column(kill).isEmpty }
                 try await group.waitForAll()
             }
             #expect(!other.isUsable)
@@ -239,9 +239,7 @@ struct ConnectionTests {
                     thread.stop()
                 }
                 // The thread may not have come to its end yet.
-                let deadline = ContinuousClock.now + .seconds(20)
-                while connection.isUsable, ContinuousClock.now < deadline { await Task.yield() }
-                #expect(!connection.isUsable)
+                try await eventually("the thread ends") { !connection.isUsable }
                 connection.close()
             }
         }
@@ -273,11 +271,7 @@ struct ConnectionTests {
                 #expect(read(other, &byte, 1) == -1)
             }
             for other in others { close(other) }
-            let deadline = ContinuousClock.now + .seconds(20)
-            while counts.value.withLock({ $0.accepted != $0.run }), ContinuousClock.now < deadline {
-                await Task.yield()
-            }
-            #expect(counts.value.withLock { $0.accepted == $0.run })
+            try await eventually("all that was accepted runs") { counts.value.withLock { $0.accepted == $0.run } }
         }
     }
 }

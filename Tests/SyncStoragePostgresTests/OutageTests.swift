@@ -23,11 +23,11 @@ struct OutageTests {
         let console = try await PostgresConsole(url: server.url)
         try await console.execute("BEGIN")
         try await console.execute("SELECT FROM spaces WHERE id = $1 FOR UPDATE", [.uuid(space.rawValue)])
-        await withTaskGroup { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 await #expect(throws: StorageError.unavailable) { _ = try await storage.push([.fixture(2)], to: space) }
             }
-            while storage.statistics.pushesQueued == 0 { await Task.yield() }
+            try await eventually("the push waits for its lock") { storage.statistics.pushesQueued > 0 }
             await #expect(throws: StorageError.unavailable) {
                 try await storage.withPull(of: space, since: 0) { snapshot in
                     _ = try await snapshot.nextPage()
@@ -35,6 +35,7 @@ struct OutageTests {
                     while try await snapshot.nextPage() != nil {}
                 }
             }
+            try await group.waitForAll()
         }
         console.close()
 
@@ -52,8 +53,7 @@ struct OutageTests {
 
         try await server.resume()
         // Attempts to connect are made once in a second at least.
-        let deadline = ContinuousClock.now + .seconds(20)
-        while (try? await storage.ping()) == nil, ContinuousClock.now < deadline { await Task.yield() }
+        try await eventually("PostgreSQL answers again") { (try? await storage.ping()) != nil }
         #expect(try await storage.space(space).cursor == 2)
         #expect(try await storage.push([.fixture(2)], to: space).cursor == 3)
         #expect(try await storage.collectPull(of: space).records.count == 302)

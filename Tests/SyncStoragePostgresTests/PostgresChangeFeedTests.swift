@@ -30,16 +30,10 @@ struct PostgresChangeFeedTests {
             }
         }
 
-        func waitUntil(_ condition: (Ear) -> Bool) async throws {
-            let deadline = ContinuousClock.now + .seconds(30)
-            while !condition(self) {
-                guard ContinuousClock.now < deadline else { throw TimeIsUp() }
-                await Task.yield()
-            }
+        func waitUntil(line: Int = #line, _ condition: (Ear) -> Bool) async throws {
+            try await eventually("the announcements", within: .seconds(30), line: line) { condition(self) }
         }
     }
-
-    private struct TimeIsUp: Error {}
 
     /// Two processes that listen.
     private func withTwo(

@@ -61,7 +61,7 @@ struct PostgresPushFailureTests {
                     try await test.waitForLock()
                     let pid = try await self.waitingPID(test)
                     // The first attempt is over when the statement has begun again.
-                    while try await self.waitingPID(test) == pid { await Task.yield() }
+                    try await eventually("the second attempt") { try await self.waitingPID(test) != pid }
                 }
                 try await group.waitForAll()
             }
@@ -104,8 +104,7 @@ struct PostgresPushFailureTests {
                             }
                         }
                     }
-                    let deadline = ContinuousClock.now + .seconds(20)
-                    while storage.statistics.pushesQueued < 40, ContinuousClock.now < deadline { await Task.yield() }
+                    try await eventually("all pushes wait") { storage.statistics.pushesQueued >= 40 }
                 }
                 for try await (number, result) in group {
                     switch result {

@@ -252,29 +252,3 @@ private final class Reports: Sendable {
         self.outcomes.withLock { $0[space] ?? [] }.compactMap { try? $0.get().cursor }
     }
 }
-
-/// Holds tasks up until it is opened.
-private final class Gate: Sendable {
-    /// `nil` when open.
-    private let waiting = Mutex<[CheckedContinuation<Void, Never>]?>([])
-
-    var waitingCount: Int { self.waiting.withLock { $0?.count ?? 0 } }
-
-    func open() {
-        let waiting = self.waiting.withLock { waiting in
-            defer { waiting = nil }
-            return waiting ?? []
-        }
-        for continuation in waiting { continuation.resume() }
-    }
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isOpen = self.waiting.withLock { waiting in
-                waiting?.append(continuation)
-                return waiting == nil
-            }
-            if isOpen { continuation.resume() }
-        }
-    }
-}

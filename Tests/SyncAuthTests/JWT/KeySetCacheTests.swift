@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import SyncAuth
+import SyncTesting
 import Synchronization
 import Testing
 
@@ -191,7 +192,7 @@ struct KeySetCacheTests {
         let endpoint = TestEndpoint(nil, gate: gate)
         let cache = self.cache(endpoint)
         async let first = cache.key("key-1")
-        await gate.awaitArrival()
+        try await gate.awaitArrival()
         async let others = withTaskGroup(of: Bool.self) { group in
             for _ in 0..<20 { group.addTask { await cache.key("key-1") == nil } }
             return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
@@ -209,7 +210,7 @@ struct KeySetCacheTests {
         let endpoint = TestEndpoint(self.issuer.signer.keySetDocument, gate: gate)
         let cache = self.cache(endpoint)
         let starter = Task { await cache.key("key-1") }
-        await gate.awaitArrival()
+        try await gate.awaitArrival()
         let waiter = Task { await cache.key("key-1") }
         starter.cancel()
         await self.letOthersRun()
@@ -232,7 +233,7 @@ struct KeySetCacheTests {
         #expect(await cache.key("key-1") != nil)
         self.uptime.advance(by: .seconds(1))
         async let renewal = cache.key("key-1")
-        await gate.awaitArrival()
+        try await gate.awaitArrival()
         #expect(await cache.key("key-1") != nil)
         gate.open()
         #expect(await renewal != nil)

@@ -1,6 +1,7 @@
 import Crypto
 import Foundation
 import SyncAuth
+import SyncTesting
 import Synchronization
 
 /// An issuer whose tokens start from something valid; tests change one fact.
@@ -84,49 +85,5 @@ final class TestEndpoint: KeySetFetcher {
             guard let document = state.document else { throw EndpointDown() }
             return document
         }
-    }
-}
-
-/// Tasks wait until it opens, whether cancelled or not.
-final class Gate: Sendable {
-    private struct State {
-        var isOpen = false
-        var waiters: [CheckedContinuation<Void, Never>] = []
-        var arrivals: [CheckedContinuation<Void, Never>] = []
-    }
-
-    private let state = Mutex(State())
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let resumed = self.state.withLock { state in
-                defer { state.arrivals = [] }
-                if state.isOpen { return state.arrivals + [continuation] }
-                state.waiters.append(continuation)
-                return state.arrivals
-            }
-            for waiter in resumed { waiter.resume() }
-        }
-    }
-
-    /// Returns once somebody waits.
-    func awaitArrival() async {
-        await withCheckedContinuation { continuation in
-            let hasArrived = self.state.withLock { state in
-                guard state.waiters.isEmpty else { return true }
-                state.arrivals.append(continuation)
-                return false
-            }
-            if hasArrived { continuation.resume() }
-        }
-    }
-
-    func open() {
-        let waiters = self.state.withLock { state in
-            state.isOpen = true
-            defer { state.waiters = [] }
-            return state.waiters
-        }
-        for waiter in waiters { waiter.resume() }
     }
 }

@@ -87,12 +87,12 @@ struct BrokerRevocationTests {
         let revoked = Flag()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await onThreadThatMayBeHeld { broker.publish(frame, to: space, except: nil) } }
-            try await waitUntil { offered.isRaised }
+            try await eventually { offered.isRaised }
             group.addTask {
                 _ = await broker.revoke(chain.cids[0], in: space)
                 revoked.raise()
             }
-            try await waitUntil { !broker.isSubscribed(bob, to: space) }
+            try await eventually { !broker.isSubscribed(bob, to: space) }
             for _ in 0..<100 { await Task.yield() }
             #expect(!revoked.isRaised)
             gate.signal()
@@ -122,13 +122,13 @@ struct BrokerRevocationTests {
                     }
                 }
             }
-            try await waitUntil { answering.isRaised }
+            try await eventually { answering.isRaised }
             group.addTask {
                 _ = await broker.revoke(chain.cids[0], in: space)
                 #expect(answered.isRaised)
                 revoked.raise()
             }
-            try await waitUntil { !broker.isSubscribed(bob, to: space) }
+            try await eventually { !broker.isSubscribed(bob, to: space) }
             for _ in 0..<100 { await Task.yield() }
             #expect(!revoked.isRaised)
             gate.signal()

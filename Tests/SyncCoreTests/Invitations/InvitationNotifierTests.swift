@@ -47,7 +47,7 @@ struct InvitationNotifierTests {
     }
 
     @Test("each notification has its own delay, and the bound counts those that wait")
-    func bounded() async {
+    func bounded() async throws {
         let delays = Mutex([3, 1, 2])
         let notifier = InvitationNotifier(
             broker: self.broker, clock: self.clock,
@@ -62,7 +62,7 @@ struct InvitationNotifierTests {
             #expect(await mailboxes[index].next() == .frame(self.frame))
         }
         #expect(mailboxes.allSatisfy { $0.unreadFrames == 0 })
-        while !notifier.schedule("a") { await Task.yield() }
+        try await eventually("there is room for a notice") { notifier.schedule("a") }
         await self.clock.waitForSleeper(of: .seconds(4))
         jobs.cancel()
         await jobs.value

@@ -310,7 +310,7 @@ struct DEKTests {
             let bob = harness.connect(SharedSpace.principal("bob"))
             let ucan = space.chain("bob")
             let id = bob.request(.deksGet, DEKsGetParams(space: space.id.wireText, ucan: ucan))
-            try await waitUntil { bob.connection.unreadFrames >= 32 }
+            try await eventually { bob.connection.unreadFrames >= 32 }
             await harness.engine.services.authorities.revoked(
                 UnverifiedDelegation.cid(of: ucan), in: space.id, by: nil)
             let queued = bob.connection.unreadFrames
@@ -363,7 +363,7 @@ struct DEKTests {
             let dek = ByteBuffer(repeating: 1, count: 4_096)
             try await harness.write((1...5_000).map { .fixture($0, dek: dek) }, to: alice.space)
             let id = client.request(.deksGet, DEKsGetParams(space: alice.space.wireText))
-            try await waitUntil { client.connection.unreadFrames >= 32 }
+            try await eventually { client.connection.unreadFrames >= 32 }
             try await harness.database.breakOpenPulls()
             await #expect(throws: ErrorBody(code: .internal, message: "internal")) {
                 _ = try await client.answer(to: id)

@@ -365,7 +365,7 @@ struct DelegatedAccessTests {
             let ucan = space.ucan("bob")
             let id = bob.request(.pull, PullParams(spaces: [.init(id: space.id.wireText, since: 0, ucan: ucan)]))
             // The queue holds 64 frames: the pull waits for its reader.
-            try await waitUntil { bob.connection.unreadFrames >= 32 }
+            try await eventually { bob.connection.unreadFrames >= 32 }
             await harness.engine.services.authorities.revoked(
                 UnverifiedDelegation.cid(of: ucan), in: space.id, by: nil)
             let queued = bob.connection.unreadFrames

@@ -55,7 +55,7 @@ struct HandshakeTests {
             let authenticated = Mutex(0)
             let client = harness.open { authenticated.withLock { $0 += 1 } }
             client.authenticate(harness.tokens.issue(.fixture()))
-            try await waitUntil { (try? harness.openConnections()) == 1 }
+            try await eventually { (try? harness.openConnections()) == 1 }
             #expect(client.connection.framesRead == 0)
             #expect(client.connection.unreadFrames == 0)
             #expect(authenticated.withLock { $0 } == 1)

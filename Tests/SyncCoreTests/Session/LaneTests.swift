@@ -121,7 +121,7 @@ struct LaneTests {
                 return
             }
             // One in progress, the queue, and one that waits for room in it.
-            try await waitUntil {
+            try await eventually {
                 client.connection.unreceivedMessages <= total + 1 - (Limits.streamingRequestsQueuedMax + 2)
             }
             for _ in 1...1_000 { await Task.yield() }
@@ -142,7 +142,7 @@ struct LaneTests {
             let other = harness.connect(alice)
             for number in 1...5 { _ = try await other.push([.fixture(number)], to: alice.space) }
             let answersMax = Limits.outboundFramesMax / 2
-            try await waitUntil { lazy.connection.unreadFrames >= answersMax }
+            try await eventually { lazy.connection.unreadFrames >= answersMax }
             for _ in 1...1_000 { await Task.yield() }
             #expect(lazy.connection.unreadFrames == answersMax)
             #expect(lazy.connection.unreceivedMessages == 300 - answersMax - 1)

@@ -154,7 +154,7 @@ struct TimeTests {
         try await EngineHarness.run(on: backend) { harness in
             let idle = try await harness.subscriber(alice)
             let silent = harness.open()
-            try await waitUntil { harness.engine.registry.sessions.count == 2 }
+            try await eventually { harness.engine.registry.sessions.count == 2 }
             await harness.engine.shutDown(grace: .seconds(10), closeWait: .seconds(5))
             #expect(await idle.closeFrame() == CloseFrame(code: 1001, reason: "server shutting down"))
             #expect(await silent.closeFrame() == .goingAway)
@@ -222,7 +222,7 @@ struct TimeTests {
             let pulls = (1...2).map { _ in
                 client.request(.pull, PullParams(spaces: [.init(id: alice.space.wireText, since: 0)]))
             }
-            try await waitUntil { client.connection.unreceivedMessages == 0 }
+            try await eventually { client.connection.unreceivedMessages == 0 }
             try await harness.database.waitUntil { $0.pullsOpen == 1 }
             async let shutdown: Void = harness.engine.shutDown(grace: .seconds(10), closeWait: .seconds(5))
             await harness.clock.waitForSleeper(of: .seconds(10))
@@ -261,7 +261,7 @@ struct TimeTests {
                 let connection = MemoryConnection()
                 if isAuthenticated { connection.send(FrameEncoder.auth(token: tokens.issue(.fixture()))) }
                 let session = Task { await engine.serve(connection, family: .less) }
-                try await waitUntil { connection.unreceivedMessages == 0 }
+                try await eventually { connection.unreceivedMessages == 0 }
                 session.cancel()
                 #expect(await connection.next() == .close(.goingAway))
                 await session.value

@@ -2,6 +2,7 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 import SyncProtocol
+import SyncTesting
 import SyncTransport
 import Synchronization
 import Testing
@@ -150,7 +151,7 @@ struct WebSocketUpgradeTests {
             #expect(try await server.request("GET", "/health").status == 200)
             first.close(CloseFrame(code: 1000, reason: ""))
             await first.waitUntilClosed()
-            while server.application.admission.counts.connections > 1 { await Task.yield() }
+            try await eventually("one connection") { server.application.admission.counts.connections == 1 }
             let third = try await connect(server)
             third.closeEcho()
             second.closeEcho()
@@ -172,7 +173,7 @@ struct WebSocketUpgradeTests {
             let close = await socket.wait()
             #expect(Array(close.readableBytesView.suffix(4)) == [0x88, 2, 0x03, 0xE8])
             await socket.close()
-            while server.application.admission.counts.connections > 0 { await Task.yield() }
+            try await eventually("no connection") { server.application.admission.counts.connections == 0 }
         }
     }
 
@@ -202,7 +203,9 @@ struct WebSocketUpgradeTests {
         let silent = try await Self.idleSocket(port)
         _ = await events.next()
         await group.triggerGracefulShutdown()
-        while (try? await RawSocket.connect(port: port).close()) != nil { await Task.yield() }
+        try await eventually("nobody listens any more") {
+            (try? await RawSocket.connect(port: port).close()) == nil
+        }
         // Whoever is connected is told, as long as there is work to wait for.
         try await idle.send("GET /health HTTP/1.1\r\n\r\n")
         let answer = await idle.response()

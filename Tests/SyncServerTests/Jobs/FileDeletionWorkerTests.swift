@@ -142,7 +142,7 @@ struct FileDeletionWorkerTests {
                 return key
             }
             func waitUntilDeleted(_ key: FileKey) async throws {
-                while try await opened.hasObject(key) { try Task.checkCancellation() }
+                try await eventually("the file is deleted") { try await !opened.hasObject(key) }
             }
             let first = try await queueObject()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -173,10 +173,7 @@ struct FileDeletionWorkerTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await service.run() }
                 for count in 1...2 {
-                    while log.all.count < count {
-                        try Task.checkCancellation()
-                        await Task.yield()
-                    }
+                    try await eventually("\(count) lines of the log") { log.all.count >= count }
                     await clock.waitForSleepers(1)
                     clock.advance(by: .seconds(11))
                 }

@@ -20,7 +20,7 @@ struct CheckpointJobTests {
                 _ = try await storage.storage.push(
                     Push(space: space, changes: try ChangeSet(validating: [.fixture(number)], limits: PushLimits())))
                 // The batch of a push ends behind its outcome, and until then the storage is not idle.
-                while storage.storage.statistics.pushesQueued > 0 { await Task.yield() }
+                try await storage.waitUntil { $0.pushesQueued == 0 }
                 await clock.waitForSleepers(1)
                 clock.advance(by: .seconds(330))
                 try await checkpoints.waitUntil(number)
@@ -40,7 +40,7 @@ struct CheckpointJobTests {
             _ = try await storage.storage.push(
                 Push(space: space, changes: try ChangeSet(validating: [.fixture(1)], limits: PushLimits())))
             // The batch of a push ends behind its outcome, and until then the storage is not idle.
-            while storage.storage.statistics.pushesQueued > 0 { await Task.yield() }
+            try await storage.waitUntil { $0.pushesQueued == 0 }
             for attempt in 1...3 {
                 await clock.waitForSleepers(1)
                 clock.advance(by: .seconds(330))
@@ -85,10 +85,7 @@ struct CheckpointJobTests {
         }
 
         func waitUntil(_ count: Int) async throws {
-            while self.count < count {
-                try Task.checkCancellation()
-                await Task.yield()
-            }
+            try await eventually("\(count) checkpoints") { self.count >= count }
         }
     }
 

@@ -18,17 +18,13 @@ extension PostgresTestStorage {
 
     /// Waits until a session of the storage waits for a lock.
     func waitForLock() async throws {
-        let deadline = ContinuousClock.now + .seconds(20)
-        while ContinuousClock.now < deadline {
+        try await eventually("a session waits for a lock") {
             let rows = try await self.execute(
                 """
                 SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
                 AND 'console_' || application_name = current_setting('application_name')
                 """, [])
-            if rows.first?.first?.integer ?? 0 > 0 { return }
+            return rows.first?.first?.integer ?? 0 > 0
         }
-        throw NoLock()
     }
-
-    private struct NoLock: Error {}
 }

@@ -1,5 +1,6 @@
 import NIOCore
 import SyncProtocol
+import SyncTesting
 import Testing
 
 @testable import SyncTransport
@@ -48,7 +49,7 @@ struct ConnectionReportTests {
     func dropped() async throws {
         let violating = try await HandlerHarness()
         async let received = violating.connection.receive()
-        while !violating.isReceiverWaiting { await Task.yield() }
+        try await eventually("a receiver waits") { violating.isReceiverWaiting }
         try await violating.receive(ByteBuffer(bytes: [0xF2, 0x80, 0, 0, 0, 0]))
         _ = await received
         violating.connection.close(.goingAway)

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOEmbedded
 import SyncProtocol
+import SyncTesting
 import Synchronization
 import Testing
 
@@ -128,8 +129,10 @@ struct WebSocketHandlerTests {
     }
 
     /// Returns once the session asks for a message.
-    private static func untilAwaited(_ harness: HandlerHarness) async {
-        while !harness.connection.work(pausingUnless: { $0.hasRoomForMessage }).isAwaited { await Task.yield() }
+    private static func untilAwaited(_ harness: HandlerHarness) async throws {
+        try await eventually("the session asks for a message") {
+            harness.connection.work(pausingUnless: { $0.hasRoomForMessage }).isAwaited
+        }
     }
 
     private static var limitingFirst: WebSocketConfiguration {
@@ -155,7 +158,7 @@ struct WebSocketHandlerTests {
             let frames = TestFrame.binary([1, 2, 3, 4]) + TestFrame.binary([5, 6, 7, 8, 9]) + TestFrame.ping([7])
             if isAwaited {
                 async let first = harness.connection.receive()
-                await Self.untilAwaited(harness)
+                try await Self.untilAwaited(harness)
                 try await harness.receive(frames)
                 #expect(await first == .binary(ByteBuffer(bytes: [1, 2, 3, 4])))
             } else {
@@ -189,7 +192,7 @@ struct WebSocketHandlerTests {
     func violation() async throws {
         let harness = try await HandlerHarness()
         async let received = harness.connection.receive()
-        while !harness.isReceiverWaiting { await Task.yield() }
+        try await eventually("a receiver waits") { harness.isReceiverWaiting }
         try await harness.receive(TestFrame(reserved: 1).bytes + TestFrame.binary([1]))
         #expect(await received == .ended(.failed))
         #expect(try await harness.written() == TestFrame.close(1002, "reserved bit set", mask: nil))
@@ -204,7 +207,7 @@ struct WebSocketHandlerTests {
     func heldViolation() async throws {
         let harness = try await HandlerHarness()
         async let received = harness.connection.receive()
-        while !harness.isReceiverWaiting { await Task.yield() }
+        try await eventually("a receiver waits") { harness.isReceiverWaiting }
         try await harness.receive(TestFrame.binary([1]) + TestFrame(reserved: 1).bytes)
         #expect(await received == .binary(ByteBuffer(bytes: [1])))
         #expect(try await harness.written() == ByteBuffer())
@@ -279,7 +282,7 @@ struct WebSocketHandlerTests {
     func cancelledReceive() async throws {
         let harness = try await HandlerHarness()
         let task = Task { await harness.connection.receive() }
-        while !harness.isReceiverWaiting { await Task.yield() }
+        try await eventually("a receiver waits") { harness.isReceiverWaiting }
         task.cancel()
         #expect(await task.value == .ended(.closedLocally))
         try await harness.receive(TestFrame.binary([1]))
@@ -404,7 +407,7 @@ struct WebSocketHandlerTests {
         try await harness.closeDam()
         for _ in 0..<Limits.outboundFramesMax { harness.connection.enqueue(ByteBuffer()) }
         let waiting = Task { try await harness.connection.room() }
-        while !harness.isRoomAwaited { await Task.yield() }
+        try await eventually("somebody waits for room") { harness.isRoomAwaited }
         harness.connection.closeDiscardingQueue(.slowConsumer)
         await #expect(throws: ConnectionEnded()) { try await waiting.value }
     }

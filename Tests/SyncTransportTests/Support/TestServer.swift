@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import SyncProtocol
 import Synchronization
 
 @testable import SyncTransport
@@ -80,13 +81,11 @@ struct RawClient {
         struct State {
             var received = ByteBuffer()
             var hasEnded = false
-            var waiter: (@Sendable (ByteBuffer, Bool) -> Bool, CheckedContinuation<Void, Never>)?
+            /// What somebody waits for, unless it is the end.
+            var isAwaited: @Sendable (ByteBuffer) -> Bool = { _ in false }
+            var waiter: CheckedContinuation<Void, Never>?
 
-            mutating func satisfied() -> CheckedContinuation<Void, Never>? {
-                guard let (condition, waiter) = self.waiter, condition(self.received, self.hasEnded) else { return nil }
-                self.waiter = nil
-                return waiter
-            }
+            var isReady: Bool { self.hasEnded || self.isAwaited(self.received) }
         }
 
         let state = Mutex(State())
@@ -107,7 +106,7 @@ struct RawClient {
         func change(_ body: (inout State) -> Void) {
             let waiter = self.state.withLock { state in
                 body(&state)
-                return state.satisfied()
+                return state.waiter != nil && state.isReady ? state.waiter.take() : nil
             }
             waiter?.resume()
         }
@@ -126,12 +125,11 @@ struct RawClient {
 
     func send(_ bytes: ByteBuffer) async throws { try await self.channel.writeAndFlush(bytes) }
 
-    /// Waits until what arrived satisfies `condition`, or the stream has ended.
+    /// Waits until what arrived satisfies `condition`, the stream has ended, or the task is cancelled.
     @discardableResult
     func wait(until condition: @escaping @Sendable (ByteBuffer) -> Bool = { _ in false }) async -> ByteBuffer {
-        await withCheckedContinuation { continuation in
-            self.collector.change { $0.waiter = ({ bytes, hasEnded in hasEnded || condition(bytes) }, continuation) }
-        }
+        self.collector.state.withLock { $0.isAwaited = condition }
+        await self.collector.state.wait(at: \.waiter) { $0.isReady }
         return self.collector.state.withLock { $0.received }
     }
 
