@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import Logging
 import MetricsTestKit
 import NIOCore
@@ -86,6 +87,7 @@ struct BrokerRevocationTests {
         let (broker, frame, space) = (parts.broker, self.frame, self.space)
         let revoked = Flag()
         try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { gate.signal() }
             group.addTask { await onThreadThatMayBeHeld { broker.publish(frame, to: space, except: nil) } }
             try await eventually { offered.isRaised }
             group.addTask {
@@ -111,6 +113,7 @@ struct BrokerRevocationTests {
         let (answering, answered, revoked) = (Flag(), Flag(), Flag())
         let gate = DispatchSemaphore(value: 0)
         try await withThrowingTaskGroup(of: Void.self) { group in
+            defer { gate.signal() }
             group.addTask {
                 await onThreadThatMayBeHeld {
                     let attempts = broker.subscribe(bob, to: [request]).map { ($0, hasSucceeded: true) }
@@ -222,11 +225,11 @@ private final class Flag: Sendable {
     func raise() { self.state.withLock { $0 = true } }
 }
 
-/// Runs `body` outside of the cooperative pool. What the broker calls back into does not wait, so that only a semaphore, and a
+/// Runs `body` on a thread of its own: those of the global queues are taken from the cooperative pool. What the broker calls back into does not wait, so that only a semaphore, and a
 /// thread that it holds, can keep a call of the broker under way for as long as a test wants.
 private func onThreadThatMayBeHeld(_ body: @escaping @Sendable () -> Void) async {
     await withCheckedContinuation { done in
-        DispatchQueue.global().async {
+        Thread.detachNewThread {
             body()
             done.resume()
         }
