@@ -19,6 +19,8 @@ package final class MemoryConnection: FrameConnection {
         var end: ConnectionEnd?
         var queue = OutboundQueue()
         var isGone = false
+        /// Read, and not taken by `next()`.
+        var read: Deque<ByteBuffer> = []
         var framesRead = 0
         var messagesIn: UInt64 = 0
         var bytesIn: UInt64 = 0
@@ -55,13 +57,19 @@ package final class MemoryConnection: FrameConnection {
 
     // Fixed after init.
     private let lingersAfterClose: Bool
+    private let readsAtOnce: Bool
 
     // Guarded by itself.
     private let state = Mutex(State())
 
-    /// - Parameter lingersAfterClose: The connection stays after a close, as one whose peer does not answer, until
-    ///   `vanish()`.
-    package init(lingersAfterClose: Bool = false) { self.lingersAfterClose = lingersAfterClose }
+    /// - Parameters:
+    ///   - lingersAfterClose: The connection stays after a close, as one whose peer does not answer, until `vanish()`.
+    ///   - readsAtOnce: The client never has unread frames, however seldom its task gets to run: `next()` takes what has been
+    ///     read. It is no slow consumer.
+    package init(lingersAfterClose: Bool = false, readsAtOnce: Bool = false) {
+        self.lingersAfterClose = lingersAfterClose
+        self.readsAtOnce = readsAtOnce
+    }
 
     // MARK: - The client's end
 
@@ -105,7 +113,7 @@ package final class MemoryConnection: FrameConnection {
             for waiter in waiters { waiter.resume() }
             if received != nil || isOver { return received }
             await self.state.wait(at: \.reader) { state in
-                state.queue.frames > 0 || state.queue.closing != nil || state.queue.hasEnded
+                !state.read.isEmpty || state.queue.frames > 0 || state.queue.closing != nil || state.queue.hasEnded
             }
         }
         return nil
@@ -126,12 +134,15 @@ package final class MemoryConnection: FrameConnection {
     /// True once the server has called a closing member.
     package var isClosing: Bool { self.state.withLock { $0.queue.closing != nil } }
 
+    private static func read(from state: inout State) -> ByteBuffer? {
+        guard let message = state.queue.pop()?.message else { return nil }
+        state.queue.completed()
+        state.framesRead += 1
+        return message
+    }
+
     private static func take(from state: inout State) -> Received? {
-        if let message = state.queue.pop()?.message {
-            state.queue.completed()
-            state.framesRead += 1
-            return .frame(message)
-        }
+        if let message = state.read.popFirst() ?? Self.read(from: &state) { return .frame(message) }
         switch state.queue.closing {
         case .frame(let frame): return .close(frame)
         case .echo: return .closeEcho
@@ -175,20 +186,28 @@ package final class MemoryConnection: FrameConnection {
     package func offer(_ notification: Broadcast) -> OfferResult {
         let (result, reader) = self.state.withLock { state in
             let result = state.queue.offer(notification)
-            return (result, result == .queued ? state.reader.take() : nil)
+            return (result, result == .queued ? self.arrived(in: &state) : nil)
         }
         reader?.resume()
         return result
     }
 
     package func enqueue(_ frame: ByteBuffer) {
-        let reader = self.state.withLock { state in state.queue.enqueue(frame) ? state.reader.take() : nil }
+        let reader = self.state.withLock { state in state.queue.enqueue(frame) ? self.arrived(in: &state) : nil }
         reader?.resume()
     }
 
     package func enqueue(_ run: MessageRun) {
-        let reader = self.state.withLock { state in state.queue.enqueue(run) ? state.reader.take() : nil }
+        let reader = self.state.withLock { state in state.queue.enqueue(run) ? self.arrived(in: &state) : nil }
         reader?.resume()
+    }
+
+    /// - Returns: Who is to be resumed.
+    private func arrived(in state: inout State) -> CheckedContinuation<Void, Never>? {
+        if self.readsAtOnce {
+            while let message = Self.read(from: &state) { state.read.append(message) }
+        }
+        return state.reader.take()
     }
 
     package func room() async throws(ConnectionEnded) {

@@ -93,10 +93,10 @@ final class EngineHarness: Sendable {
 
     /// A connection that has sent nothing.
     func open(
-        family: ProtocolFamily = .less, lingersAfterClose: Bool = false,
+        family: ProtocolFamily = .less, lingersAfterClose: Bool = false, readsAtOnce: Bool = false,
         onAuthenticated: @escaping @Sendable () -> Void = {}
     ) -> TestClient {
-        let connection = MemoryConnection(lingersAfterClose: lingersAfterClose)
+        let connection = MemoryConnection(lingersAfterClose: lingersAfterClose, readsAtOnce: readsAtOnce)
         let task = Task { await self.engine.serve(connection, family: family, onAuthenticated: onAuthenticated) }
         self.sessions.withLock { $0.append((connection, task)) }
         return TestClient(connection)
@@ -104,9 +104,10 @@ final class EngineHarness: Sendable {
 
     /// A connection that has sent its auth frame.
     func connect(
-        _ principal: Principal = .fixture(), family: ProtocolFamily = .less, lingersAfterClose: Bool = false
+        _ principal: Principal = .fixture(), family: ProtocolFamily = .less, lingersAfterClose: Bool = false,
+        readsAtOnce: Bool = false
     ) -> TestClient {
-        let client = self.open(family: family, lingersAfterClose: lingersAfterClose)
+        let client = self.open(family: family, lingersAfterClose: lingersAfterClose, readsAtOnce: readsAtOnce)
         client.authenticate(self.tokens.issue(principal))
         return client
     }
