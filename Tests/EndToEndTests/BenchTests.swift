@@ -177,7 +177,7 @@ struct BenchTests {
             options.isBare = true
             options.subscribers = 3
             options.rate = 100
-            options.timeout = .seconds(1)
+            options.timeout = .seconds(4)
             let result = try await Bench(options).run()
             #expect(!result.isSuccess)
             // Three each: the third message comes without the second.

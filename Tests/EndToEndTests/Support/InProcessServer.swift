@@ -2,6 +2,7 @@ import Logging
 import ServiceLifecycle
 import SyncAuth
 import SyncClient
+import SyncCore
 import SyncProtocol
 import SyncServer
 import SyncStorage
@@ -25,6 +26,8 @@ struct InProcessServer {
         self.configuration = configuration
         self.parts = Server.Parts(configuration)
         self.parts.tokens = self.tokens
+        // A client authenticates as soon as its task gets to run.
+        self.parts.engine.authTimeout = .seconds(60)
         self.logger.logLevel = .critical
     }
 
