@@ -6,7 +6,7 @@ import Testing
 
 @testable import SyncClient
 
-@Suite("File encryption")
+@Suite("File encryption", .timeLimit(.minutes(1)))
 struct FileCipherTests {
     private let cipher = FileCipher(key: SymmetricKey(data: [UInt8](repeating: 7, count: 32)), file: .random())
 

@@ -4,7 +4,7 @@ import SyncAuth
 import SyncProtocol
 import Testing
 
-@Suite("Access tokens")
+@Suite("Access tokens", .timeLimit(.minutes(1)))
 struct JWTValidatorTests {
     private let issuer = TestIssuer()
 

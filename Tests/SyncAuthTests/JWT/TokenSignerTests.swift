@@ -3,7 +3,7 @@ import SyncAuth
 import SyncProtocol
 import Testing
 
-@Suite("Minting tokens")
+@Suite("Minting tokens", .timeLimit(.minutes(1)))
 struct TokenSignerTests {
     @Test("A minted token validates against the signer's own key set and yields the same identity")
     func roundTrip() async throws {

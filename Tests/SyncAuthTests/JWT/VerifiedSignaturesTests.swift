@@ -5,7 +5,7 @@ import Testing
 
 @testable import SyncAuth
 
-@Suite("Signatures that have been verified")
+@Suite("Signatures that have been verified", .timeLimit(.minutes(1)))
 struct VerifiedSignaturesTests {
     private let key = P256.Signing.PrivateKey()
     private let other = P256.Signing.PrivateKey()

@@ -3,7 +3,7 @@ import SyncAuth
 import SyncProtocol
 import Testing
 
-@Suite("Personal spaces")
+@Suite("Personal spaces", .timeLimit(.minutes(1)))
 struct PersonalSpaceTests {
     private let issuer = TestIssuer()
 

@@ -6,7 +6,7 @@ import Testing
 @testable import SyncCore
 
 /// The part of the table that is about why somebody may watch.
-@Suite("Authority of subscriptions")
+@Suite("Authority of subscriptions", .timeLimit(.minutes(1)))
 struct SubscriptionAuthorityTests {
     private let space = SpaceID.random()
     private let otherSpace = SpaceID.random()

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SyncServer
 
-@Suite("Development issuer")
+@Suite("Development issuer", .timeLimit(.minutes(1)))
 struct DevIssuerTests {
     private static let now: UInt64 = 1_767_225_600
 
