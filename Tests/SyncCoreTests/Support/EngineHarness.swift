@@ -130,10 +130,14 @@ final class EngineHarness: Sendable {
         return client
     }
 
-    /// Waits until the session of this connection has returned.
+    /// Waits until the session of this connection has returned. When the test is cancelled, the connection breaks.
     func waitUntilServed(_ client: TestClient) async {
         let task = self.sessions.withLock { $0.first { $0.connection === client.connection }?.task }
-        await task?.value
+        await withTaskCancellationHandler {
+            await task?.value
+        } onCancel: {
+            client.connection.fail()
+        }
     }
 
     /// The gauge of open connections.
