@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SyncTesting
 
 /// A named pipe that a program logs to, and that is read when the test says so. It goes away with its value.
 final class LogPipe {

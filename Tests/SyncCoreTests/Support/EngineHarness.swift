@@ -99,7 +99,9 @@ final class EngineHarness: Sendable {
         let connection = MemoryConnection(lingersAfterClose: lingersAfterClose, readsAtOnce: readsAtOnce)
         let task = Task { await self.engine.serve(connection, family: family, onAuthenticated: onAuthenticated) }
         self.sessions.withLock { $0.append((connection, task)) }
-        return TestClient(connection)
+        return TestClient(connection) {
+            try await eventually("no write is in progress") { self.storage.statistics.pushesQueued == 0 }
+        }
     }
 
     /// A connection that has sent its auth frame.

@@ -31,8 +31,13 @@ final class TestClient: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Returns when no write is in progress.
+    private let writesEnd: @Sendable () async throws -> Void
 
-    init(_ connection: MemoryConnection) { self.connection = connection }
+    init(_ connection: MemoryConnection, writesEnd: @escaping @Sendable () async throws -> Void = {}) {
+        self.connection = connection
+        self.writesEnd = writesEnd
+    }
 
     func authenticate(_ token: String) { self.connection.send(FrameEncoder.auth(token: token)) }
 
@@ -113,8 +118,10 @@ final class TestClient: Sendable {
 
     /// Methods of all notifications that have arrived and were not heard, in the order of their arrival. Takes them.
     ///
-    /// Whatever the server sent before it answered the last request of some other client is among them.
+    /// Those of requests of other clients that have been answered are among them: a write is answered before it is told of, and
+    /// ends after that.
     func takeNotifications() async throws -> [String] {
+        try await self.writesEnd()
         try await self.settle()
         return self.state.withLock { state in
             defer { state.notifications = [] }
