@@ -163,7 +163,7 @@ final class PostgresChangeFeed: ChangeFeed {
     ) async {
         self.state.withLock { $0.wake = wake }
         defer { self.state.withLock { $0.wake = nil } }
-        let limit = self.pool.configuration.waitLimit
+        let limit = min(self.pool.configuration.waitLimit, PostgresLimits.feedAnswerMax)
         // What was announced while there was no connection.
         wake.yield()
         await withTaskGroup { group in

@@ -47,9 +47,11 @@ enum PostgresLimits {
     /// Between two announcements: what comes meanwhile goes together.
     static let feedPause: Duration = .milliseconds(5)
     /// How often the connection that listens is used at least.
-    static let feedHeartbeat: Duration = .seconds(15)
+    static let feedHeartbeat: Duration = .seconds(5)
     /// Time to say the last things when the process ends.
     static let feedGoodbyeLimit: Duration = .seconds(2)
+    /// Time for an answer until the listening connection counts as lost. Until then nobody hears of revocations by others.
+    static let feedAnswerMax: Duration = .seconds(10)
     /// Between two attempts to listen, the first and the longest.
     static let feedDelayMin: Duration = .milliseconds(50)
     static let feedDelayMax: Duration = .seconds(2)

@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 import SyncAuth
 import SyncClient
@@ -13,10 +14,13 @@ import Testing
     .enabled(if: TestBackend.available.contains(.postgres), "the PostgreSQL programs are not installed"))
 struct TwoServersTests {
     private func withTwo(
+        logger: Logger? = nil,
         _ body: (TestDatabaseURL, InProcessServer.Running, InProcessServer.Running) async throws -> Void
     ) async throws {
         try await TestDatabaseURL.with(.postgres) { database in
-            try await InProcessServer(database).run { one in
+            var first = try InProcessServer(database)
+            if let logger { first.logger = logger }
+            try await first.run { one in
                 try await InProcessServer(database).run { two in
                     // Both listen, and have compared what they know with the database.
                     try await Self.untilListening(2, database)
@@ -82,6 +86,39 @@ struct TwoServersTests {
             let sync = try #require(try await self.syncs(1, of: there).first)
             #expect(sync.cursor == 21 && sync.records.map(\.deleted) == [true])
             for device in [here, there] { await device.close() }
+        }
+    }
+
+    @Test(
+        "While changes of the other server cannot be read, what comes after them waits: no subscriber is left with a gap"
+    )
+    func unreadable() async throws {
+        let log = LogRecorder()
+        try await self.withTwo(logger: log.logger(.warning)) { database, one, two in
+            let user = Principal.fixture()
+            let space = try #require(user.personalSpace).wireText
+            let (here, there) = (try await one.connect(as: user), try await two.connect(as: user))
+            let listener = try await one.connect(as: user)
+            _ = try await listener.subscribe([.init(id: space)])
+            func push(_ number: Int, by sender: SyncClient) async throws {
+                let push = PushParams(space: space, changes: [.fixture(number)])
+                #expect(try await sender.push(push) == .accepted(cursor: Int64(number)))
+            }
+            try await push(1, by: here)
+            #expect(try await self.syncs(1, of: listener).map(\.cursor) == [1])
+            // Pulls need the table, pushes do not.
+            let console = try await PostgresConsole(url: database.url)
+            defer { console.close() }
+            try await console.execute("ALTER TABLE files RENAME TO files_away")
+            try await push(2, by: there)
+            try await push(3, by: here)
+            // The first attempt may have been under way before the third push, the next one is not.
+            let failures = { log.lines.count { $0.contains("Changes of other servers cannot be read") } }
+            let before = failures()
+            try await eventually("the changes could not be read") { failures() >= before + 2 }
+            try await console.execute("ALTER TABLE files_away RENAME TO files")
+            #expect(try await self.syncs(2, of: listener).map(\.cursor) == [2, 3])
+            for device in [here, there, listener] { await device.close() }
         }
     }
 

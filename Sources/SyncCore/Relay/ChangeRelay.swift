@@ -19,6 +19,8 @@ package final class ChangeRelay: Sendable {
         var isRunning = false
         var sequences: [SpaceID: SpaceSequence] = [:]
         var isCatchingUp = false
+        /// Spaces of which some change could not be told. Their subscribers are to pull once that works again.
+        var behind: Set<SpaceID> = []
     }
 
     // Fixed after init.
@@ -38,6 +40,8 @@ package final class ChangeRelay: Sendable {
     /// Before what failed is tried again.
     private static let pause: Duration = .seconds(1)
     private static let spacesPerQuery = 500
+    /// Attempts at changes that keep later notifications waiting.
+    private static let awaitedReadsMax = 60
 
     init(
         storage: any Storage, broker: Broker, authorities: AuthorityWatch, clock: any Clock<Duration>, logger: Logger
@@ -206,6 +210,7 @@ package final class ChangeRelay: Sendable {
     }
 
     private func work(at space: SpaceID) async {
+        var failures = 0
         while !Task.isCancelled {
             let step = self.state.withLock { $0.sequences[space]?.nextStep() ?? .rest }
             switch step {
@@ -214,11 +219,17 @@ package final class ChangeRelay: Sendable {
                 let meta = notices.contains { $0.content == .nudge } ? try? await self.storage.space(space) : nil
                 self.publish(notices, of: space, meta: meta)
             case .read(let after, let through, let isAwaited):
-                if await self.relay(space, after: after, through: through) { continue }
-                if isAwaited {
-                    // Subscribers find the gap themselves.
+                if await self.relay(space, after: after, through: through) {
+                    failures = 0
+                    continue
+                }
+                failures += 1
+                if isAwaited, failures >= Self.awaitedReadsMax {
+                    failures = 0
+                    self.state.withLock { _ = $0.behind.insert(space) }
                     self.didRead(space, through: through, of: nil)
                 } else {
+                    // Whoever were told of a gap now could not fill it, for the same reason.
                     try? await self.clock.sleep(for: Self.pause)
                 }
             }
@@ -297,18 +308,27 @@ package final class ChangeRelay: Sendable {
         let watched = spaces.filter { self.broker.hasSubscribers(of: $0, except: nil) }
         let unwatched = Set(spaces).subtracting(watched)
         self.state.withLock { state in for space in unwatched { self.forgetIfUnwatched(space, &state) } }
-        var cursors: [SpaceID: Int64] = [:]
+        var found: [SpaceID: Space] = [:]
         for start in stride(from: 0, to: watched.count, by: Self.spacesPerQuery) {
             let ids = Array(watched[start..<min(start + Self.spacesPerQuery, watched.count)])
             do {
-                cursors.merge(try await self.storage.spaces(ids).mapValues(\.cursor)) { $1 }
+                found.merge(try await self.storage.spaces(ids)) { $1 }
             } catch {
                 return await self.requestCatchUpLater()
             }
         }
         // Between the two, so that whoever was revoked before a change does not hear of it.
         guard await self.lookForRevocations() else { return }
-        self.announced(cursors)
+        let behind = self.state.withLock { state in
+            defer { state.behind = [] }
+            return state.behind
+        }
+        for space in behind {
+            guard let space = found[space] else { continue }
+            let nudge = RelayedChanges.nudge(space.id, at: space.cursor, PullMeta(space))
+            self.broker.publish(nudge, to: space.id, except: nil)
+        }
+        self.announced(found.mapValues(\.cursor))
     }
 
     private func requestCatchUpLater() async {
