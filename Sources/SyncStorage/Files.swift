@@ -77,7 +77,9 @@ package protocol FileStore: Sendable {
     /// None are the end. For the comparison with what is stored.
     func files(after key: FileKey?, limit: Int) async throws(StorageError) -> [RecordedFile]
 
-    /// Removes the row of one file whose object is lost, so that it can be uploaded again; the cursor of the space stays.
+    /// Removes the row of one file whose object is lost, so that it can be uploaded again; the cursor of the space stays. No
+    /// deletion of the object is queued, nor left in the queue: should it exist after all, in a store that was not asked, it
+    /// stays there.
     ///
     /// - Parameter cursor: Of the row that was read: one that was recorded again since is another one.
     /// - Returns: Whether there was such a row.

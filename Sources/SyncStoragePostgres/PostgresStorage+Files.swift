@@ -66,15 +66,11 @@ extension PostgresStorage {
     package func removeFile(
         _ id: FileID, in space: SpaceID, recordedAt cursor: Int64
     ) async throws(StorageError) -> Bool {
-        let rows = try await self.run(
-            PostgresStatement(
-                name: "remove_file",
-                sql: """
-                    DELETE FROM files WHERE space_id = $1::uuid AND id = $2::uuid AND cursor = $3::int8 AND NOT deleted
-                    RETURNING id
-                    """,
-                parameters: [PostgresValue.id(space), PostgresValue.id(id), PostgresValue.int8(cursor)]))
-        return rows.count == 1
+        let rows = try await self.transaction([
+            .lockSpace(space), FileQuery.remove(id, in: space, recordedAt: cursor), FileQuery.unqueue(id, in: space),
+        ])
+        guard rows.count == 3 else { throw .database(detail: "no answer to the removal of a file") }
+        return rows[1].count == 1
     }
 
     package var sharesFileLocks: Bool { true }
@@ -108,6 +104,28 @@ private enum FileQuery {
             name: "next_files",
             sql: columns + " AND (space_id, id) > ($2::uuid, $3::uuid) ORDER BY space_id, id LIMIT $1::int8",
             parameters: [PostgresValue.int8(Int64(limit)), PostgresValue.id(key.space), PostgresValue.id(key.file)])
+    }
+
+    static func remove(_ file: FileID, in space: SpaceID, recordedAt cursor: Int64) -> PostgresStatement {
+        PostgresStatement(
+            name: "remove_file",
+            sql: """
+                DELETE FROM files WHERE space_id = $1::uuid AND id = $2::uuid AND cursor = $3::int8 AND NOT deleted
+                RETURNING id
+                """,
+            parameters: [PostgresValue.id(space), PostgresValue.id(file), PostgresValue.int8(cursor)])
+    }
+
+    /// Empties the queue of a file's object when the trigger has queued it in this transaction.
+    static func unqueue(_ file: FileID, in space: SpaceID) -> PostgresStatement {
+        PostgresStatement(
+            name: "unqueue_file_deletion",
+            sql: """
+                DELETE FROM file_deletions WHERE space_id = $1::uuid AND file_id = $2::uuid AND EXISTS (
+                    SELECT FROM file_deletions d WHERE d.space_id = $1::uuid AND d.file_id = $2::uuid
+                        AND d.xmin = pg_current_xact_id()::xid)
+                """,
+            parameters: [PostgresValue.id(space), PostgresValue.id(file)])
     }
 
     /// One row with the new cursor, or with null for a file that was recorded already; none for an unknown space.

@@ -89,7 +89,14 @@ extension SQLiteStorage {
             try row.bind(id, at: 2)
             try row.bind(cursor, at: 3)
             try row.run()
-            return .success(row.changes == 1)
+            guard row.changes == 1 else { return .success(false) }
+            let queued = try SQLiteStatement(
+                transaction.db, "DELETE FROM file_deletions WHERE space_id = ?1 AND file_id = ?2",
+                action: "take back a deletion")
+            try queued.bind(space, at: 1)
+            try queued.bind(id, at: 2)
+            try queued.run()
+            return .success(true)
         }
     }
 

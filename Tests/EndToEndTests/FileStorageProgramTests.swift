@@ -41,7 +41,7 @@ struct FileStorageProgramTests {
             let found = try await self.collect(["--dry-run", "--json"], in: directory)
             #expect(found.contains(#""objectsWithoutRows":{"bytes":10,"found":1,"queued":0,"reclaimed":0}"#))
             #expect(FileManager.default.fileExists(atPath: orphan))
-            let queued = try await self.collect([], in: directory)
+            let queued = try await self.collect(["--force"], in: directory)
             #expect(queued.contains("objects without a row: 1, 10 bytes; 0 removed, 1 left to the running server\n"))
             server.send(SIGKILL)
             _ = try await server.waitUntilExit()
@@ -64,7 +64,16 @@ struct FileStorageProgramTests {
             let young = try await self.collect(["--min-age", "10000"], in: directory)
             #expect(young.contains("objects too young to be judged: 1\n"))
             #expect(FileManager.default.fileExists(atPath: orphan))
-            #expect(try await self.collect([], in: directory).contains("10 bytes; 1 removed\n"))
+            let refused = try Program(
+                ["files", "gc"], environment: ["FILE_STORAGE_BACKEND": "local"], directory: directory)
+            #expect(try await refused.waitUntilExit() == 1)
+            #expect(
+                refused.errorLines == [
+                    "Error: 1 of 1 objects have no row: this may be the wrong database. Nothing was removed; "
+                        + "--force removes them all the same"
+                ])
+            #expect(FileManager.default.fileExists(atPath: orphan))
+            #expect(try await self.collect(["--force"], in: directory).contains("10 bytes; 1 removed\n"))
             #expect(!FileManager.default.fileExists(atPath: orphan))
         }
     }

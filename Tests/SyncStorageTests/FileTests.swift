@@ -286,6 +286,26 @@ struct FileTests {
         }
     }
 
+    @Test(
+        "Removing the row of a lost object leaves no deletion of the object in the queue; those of others stay",
+        arguments: TestBackend.available)
+    func removeOneQueuesNothing(on backend: TestBackend) async throws {
+        try await backend.withStorage { test in
+            let storage = test.storage
+            let space = try await test.makeFileSpace()
+            let file = NewFile.fixture(in: space)
+            let key = FileKey(space: space, file: file.id)
+            let elsewhere = FileKey(space: .random(), file: file.id)
+            try await storage.queueFileDeletion(key)
+            try await storage.queueFileDeletion(elsewhere)
+            _ = try await storage.recordFile(file)
+            #expect(try await !storage.removeFile(file.id, in: space, recordedAt: 7))
+            #expect(try await storage.dueFileDeletions(limit: 9).map(\.key) == [key, elsewhere])
+            #expect(try await storage.removeFile(file.id, in: space, recordedAt: 2))
+            #expect(try await storage.dueFileDeletions(limit: 9).map(\.key) == [elsewhere])
+        }
+    }
+
     // MARK: Locks
 
     private final class Counter: Sendable {

@@ -46,8 +46,6 @@ package enum FileCollectionError: Error, Hashable, Sendable, CustomStringConvert
 /// Finds objects that no row knows of, and rows whose object is gone, and removes them (docs/contract/storage.md §6.5). Safe
 /// beside running servers: what was found is looked at again under the lock of its file, or left to a server that holds it.
 package struct FileCollection: Sendable {
-    /// Rows and objects that may be without the other however few there are.
-    static let singlesAllowed = 10
     private static let rowsOfPage = 1_000
 
     private let storage: any FileStore & FileDeletionStore
@@ -73,11 +71,13 @@ package struct FileCollection: Sendable {
         report.isDryRun = isDryRun
         guard !isDryRun else { return report }
         if !isForced {
-            guard !Self.isSuspicious(missing.count, of: report.rows) else {
+            guard !Self.isMost(missing.count, of: report.rows) else {
                 throw FileCollectionError.wrongStore(missing: missing.count, rows: report.rows)
             }
-            guard !Self.isSuspicious(orphans.count, of: report.objects) else {
-                throw FileCollectionError.wrongDatabase(orphans: orphans.count, objects: report.objects)
+            // Objects that are too young say nothing either way.
+            let objects = report.objects - report.youngObjects
+            guard !Self.isMost(orphans.count, of: objects) else {
+                throw FileCollectionError.wrongDatabase(orphans: orphans.count, objects: objects)
             }
         }
         for file in missing where try await self.removeRow(of: file) {
@@ -95,9 +95,8 @@ package struct FileCollection: Sendable {
         return report
     }
 
-    private static func isSuspicious(_ singles: Int, of all: Int) -> Bool {
-        singles > Self.singlesAllowed && singles * 2 > all
-    }
+    /// However few there are: one file may be the only one of somebody.
+    private static func isMost(_ singles: Int, of all: Int) -> Bool { singles * 2 > all }
 
     // MARK: Comparing
 
@@ -148,8 +147,8 @@ package struct FileCollection: Sendable {
         comparison.missing.append(row)
     }
 
-    /// A row that is there keeps others from publishing its object, so the store needs to be asked once only. One that was
-    /// removed and recorded again meanwhile has another cursor.
+    /// The store is asked once more, for this object alone. A row that is there keeps others from publishing it, and one that
+    /// was removed and recorded again meanwhile has another cursor.
     private func removeRow(of file: RecordedFile) async throws -> Bool {
         let key = file.key
         return try await self.storage.withFileLock(key.file, in: key.space) {

@@ -45,6 +45,22 @@ package struct LocalBlobStore: BlobStore {
         }
     }
 
+    /// Looks whether a directory is that of a store: one that a server has prepared, or another program has filled.
+    ///
+    /// - Throws: `.failed` when it is not there, or has nothing of a store in it. Nothing is made.
+    static func check(root: String) async throws(BlobError) {
+        try await FileThreads.shared.run { () throws(BlobError) in
+            let path = ConfigurationError.quoted(root)
+            guard FileNames.isDirectory(root) else {
+                throw .failed(detail: "FILE_STORAGE_PATH \(path): no such directory")
+            }
+            guard FileNames.isDirectory(root + "/spaces") || FileNames.isDirectory(root + "/temporary") else {
+                throw .failed(
+                    detail: "FILE_STORAGE_PATH \(path): not a file storage, it has neither spaces/ nor temporary/")
+            }
+        }
+    }
+
     package func removeUnfinished(before date: Date) async throws(BlobError) {
         let temporary = self.temporary
         try await FileThreads.shared.run { () throws(BlobError) in
@@ -55,8 +71,11 @@ package struct LocalBlobStore: BlobStore {
     package func begin(_ key: FileKey, length: Int64) async throws(BlobError) -> any BlobWriter {
         guard length <= self.fileBytesMax else { throw .tooLarge }
         let path = self.temporaryPath()
+        let temporary = self.temporary
         let file = try await FileThreads.shared.run { () throws(BlobError) in
-            try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL)
+            try Self.making(temporary) { () throws(BlobError) in
+                try OpenFile(path, O_WRONLY | O_CREAT | O_EXCL)
+            }
         }
         return LocalBlobWriter(file: file, path: path, length: length, target: self.location(of: key))
     }
@@ -67,10 +86,12 @@ package struct LocalBlobStore: BlobStore {
     ) async throws(BlobError) -> any BlobWriter {
         guard length <= self.fileBytesMax else { throw .tooLarge }
         let path = self.temporaryPath()
+        let temporary = self.temporary
         try await FileThreads.shared.run { () throws(BlobError) in
             guard let attributes = try FileAttributes.ofFile(file) else { throw .notFound }
             guard attributes.length == length else { throw .incomplete }
-            guard try FileNames.link(file, as: path) else { throw .failed(detail: "link: name taken") }
+            let isLinked = try Self.making(temporary) { () throws(BlobError) in try FileNames.link(file, as: path) }
+            guard isLinked else { throw .failed(detail: "link: name taken") }
         }
         return LocalBlobWriter(file: nil, path: path, length: length, target: self.location(of: key))
     }
@@ -108,6 +129,17 @@ package struct LocalBlobStore: BlobStore {
     private var temporary: String { "\(self.root)/temporary" }
 
     private func temporaryPath() -> String { "\(self.temporary)/\(FileID.random().wireText)" }
+
+    /// Makes the directory if that is what `body` lacks: somebody may have tidied up. Never its parents, which are missing when
+    /// the whole store is.
+    private static func making<Result>(
+        _ directory: String, _ body: () throws(BlobError) -> Result
+    ) throws(BlobError) -> Result {
+        do { return try body() } catch .notFound {
+            try FileNames.makeDirectory(directory)
+            return try body()
+        }
+    }
 
     private func location(of key: FileKey) -> BlobLocation {
         BlobLocation(directory: "\(self.root)/spaces/\(key.space.wireText)/files", name: key.file.wireText)

@@ -174,6 +174,12 @@ enum FileNames {
         }
     }
 
+    /// Also for a symbolic link to a directory.
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// Unordered, without `.` and `..`; empty when there is no such directory.
     static func entries(of directory: String) throws(BlobError) -> [String] {
         guard let stream = opendir(directory) else {

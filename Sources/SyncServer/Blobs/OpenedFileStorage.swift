@@ -37,6 +37,22 @@ package struct OpenedFileStorage: Sendable {
         return OpenedFileStorage(store: store, uploads: uploads)
     }
 
+    /// The store for a tool that makes nothing.
+    ///
+    /// - Throws: `.failed` when a local directory is not there, or is not one of a store.
+    static func existingStore(of configuration: ServerConfiguration) async throws(BlobError) -> (any BlobStore)? {
+        guard let store = Self.store(of: configuration) else { return nil }
+        if configuration.fileStorage == .local {
+            do throws(BlobError) {
+                try await LocalBlobStore.check(root: configuration.fileStoragePath)
+            } catch {
+                await store.close()
+                throw error
+            }
+        }
+        return store
+    }
+
     /// The store as it is configured, not prepared.
     static func store(of configuration: ServerConfiguration) -> (any BlobStore)? {
         let fileBytesMax = Int64(configuration.fileBytesMax)

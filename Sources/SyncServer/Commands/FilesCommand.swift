@@ -51,7 +51,7 @@ package struct FilesCommand: Sendable {
         let configuration = try ServerConfiguration.readDatabase(
             environment: self.environment, databaseURL: options.databaseURL, withFiles: true,
             readFile: SecretFile.read)
-        guard let store = OpenedFileStorage.store(of: configuration) else {
+        guard let store = try await OpenedFileStorage.existingStore(of: configuration) else {
             throw ConfigurationErrors(errors: [
                 ConfigurationError("FILE_STORAGE_BACKEND", "FILE_STORAGE_BACKEND is none: there are no files")
             ])

@@ -81,42 +81,104 @@ struct FileCollectionTests {
         }
     }
 
-    @Test("Rows are not removed because the file storage is another one, unless that is wanted")
-    func wrongStore() async throws {
+    @Test(
+        "Rows are not removed because the file storage is another one, however few they are, unless that is wanted",
+        arguments: [1, 2, 11])
+    func wrongStore(count: Int) async throws {
         try await FileStorageFixture(backend: .sqlite, kind: .local).run { opened async throws in
-            let keys = (0...FileCollection.singlesAllowed).map { _ in opened.key() }
+            let keys = (0..<count).map { _ in opened.key() }
             for key in keys { try await opened.recordWithoutObject(key) }
             let error = FileCollectionError.wrongStore(missing: keys.count, rows: keys.count)
             await #expect(throws: error) {
                 try await self.collection(opened).run(before: Self.later, isDryRun: false)
             }
-            #expect("\(error)".contains("11 of 11 recorded files have no object"))
+            #expect("\(error)".contains("\(count) of \(count) recorded files have no object"))
             for key in keys { #expect(try await opened.hasRow(key)) }
-            #expect(try await self.collection(opened).run(before: Self.later, isDryRun: true).rows == 11)
+            #expect(try await self.collection(opened).run(before: Self.later, isDryRun: true).rows == count)
             let report = try await self.collection(opened).run(before: Self.later, isDryRun: false, isForced: true)
-            #expect(report.rowsWithoutObjects.reclaimed == 11)
+            #expect(report.rowsWithoutObjects.reclaimed == count)
         }
     }
 
-    @Test("Objects are not removed because the database is another one, unless that is wanted")
-    func wrongDatabase() async throws {
+    @Test(
+        "Objects are not removed because the database is another one, however few they are, unless that is wanted",
+        arguments: [2, 11])
+    func wrongDatabase(count: Int) async throws {
         try await FileStorageFixture(backend: .sqlite, kind: .local).run { opened async throws in
-            let keys = (0...FileCollection.singlesAllowed).map { _ in opened.key() }
+            let keys = (0..<count).map { _ in opened.key() }
             for key in keys { try await opened.store.put(key, patternedBytes(1)) }
             try await opened.upload(opened.key(), patternedBytes(1))
-            let error = FileCollectionError.wrongDatabase(orphans: 11, objects: 12)
+            let error = FileCollectionError.wrongDatabase(orphans: count, objects: count + 1)
             await #expect(throws: error) {
                 try await self.collection(opened).run(before: Self.later, isDryRun: false)
             }
-            #expect("\(error)".contains("11 of 12 objects have no row"))
-            #expect(try await opened.store.allEntries().count == 12)
+            #expect("\(error)".contains("\(count) of \(count + 1) objects have no row"))
+            #expect(try await opened.store.allEntries().count == count + 1)
             let report = try await self.collection(opened).run(before: Self.later, isDryRun: false, isForced: true)
-            #expect(report.objectsWithoutRows.reclaimed == 11)
+            #expect(report.objectsWithoutRows.reclaimed == count)
             #expect(try await opened.store.allEntries().count == 1)
         }
     }
 
+    @Test("Half of the rows, and half of the objects that are old enough, are not most of them")
+    func half() async throws {
+        try await FileStorageFixture(backend: .sqlite, kind: .local).run { opened async throws in
+            try await opened.upload(opened.key(), patternedBytes(1))
+            try await opened.recordWithoutObject(opened.key())
+            try await opened.store.put(opened.key(), patternedBytes(1))
+            let report = try await self.collection(opened).run(before: Self.later, isDryRun: false)
+            #expect(report.rowsWithoutObjects.reclaimed == 1)
+            #expect(report.objectsWithoutRows.reclaimed == 1)
+        }
+    }
+
+    @Test(
+        "Rows that a wrong file storage cost leave the objects of the right one alone",
+        arguments: FileStorageFixture.available)
+    func rightStoreAfterwards(on fixture: FileStorageFixture) async throws {
+        try await fixture.run { opened async throws in
+            let key = opened.key()
+            try await opened.upload(key, patternedBytes(5))
+            try await TemporaryDirectory.with { directory in
+                let other = LocalBlobStore(root: directory, fileBytesMax: 1_000)
+                let report = try await FileCollection(
+                    storage: opened.storage, store: other, logger: FileStorageFixture.silent
+                ).run(before: Self.later, isDryRun: false, isForced: true)
+                #expect(report.rowsWithoutObjects.reclaimed == 1)
+            }
+            let worker = FileDeletionWorker(
+                storage: opened.storage, store: opened.store, logger: FileStorageFixture.silent)
+            #expect(try await worker.run() == FileDeletionOutcome())
+            #expect(try await opened.hasObject(key))
+            // Whoever uploads it again finds a clean slate.
+            #expect(try await opened.upload(key, patternedBytes(5)))
+            #expect(try await opened.isWhole(key))
+        }
+    }
+
     // MARK: Command
+
+    @Test(
+        "gc refuses a directory that is not there, or is not that of a store, and makes nothing",
+        arguments: [true, false])
+    func wrongDirectory(exists: Bool) async throws {
+        try await self.withFiles { environment, opened, _ async throws in
+            let path = try #require(environment["FILE_STORAGE_PATH"]) + "-typo"
+            if exists { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
+            var options = FilesCommand.Options()
+            options.isForced = true
+            let reason = exists ? "not a file storage, it has neither spaces/ nor temporary/" : "no such directory"
+            await #expect(
+                throws: BlobError.failed(detail: "FILE_STORAGE_PATH \(ConfigurationError.quoted(path)): \(reason)")
+            ) {
+                try await FilesCommand(environment: environment.merging(["FILE_STORAGE_PATH": path]) { $1 })
+                    .lines(options)
+            }
+            #expect(FileManager.default.fileExists(atPath: path) == exists)
+            #expect(TemporaryDirectory.files(below: path) == [])
+            #expect(try await opened.storage.files(after: nil, limit: 9).count == 2)
+        }
+    }
 
     /// A database with one recorded file, one object without a row and one row without an object.
     private func withFiles(

@@ -48,6 +48,26 @@ struct LocalBlobStoreTests {
         }
     }
 
+    @Test("A directory for objects in the making that somebody removed is made again; a store that is gone is not")
+    func temporaryRemoved() async throws {
+        try await self.withStore { store, root in
+            try FileManager.default.removeItem(atPath: root + "/temporary")
+            let key = FileKey.random()
+            try await store.put(key, patternedBytes(5))
+            #expect(try await store.bytes(of: key) == patternedBytes(5))
+
+            try FileManager.default.removeItem(atPath: root + "/temporary")
+            let whole = root + "/whole"
+            try Data(repeating: 1, count: 7).write(to: URL(fileURLWithPath: whole))
+            let writer = try await store.begin(.random(), fromFile: whole, length: 7)
+            #expect(try await writer.publish(.ifAbsent))
+
+            try FileManager.default.removeItem(atPath: root)
+            await #expect(throws: BlobError.notFound) { try await store.put(.random(), patternedBytes(5)) }
+            #expect(!FileManager.default.fileExists(atPath: root))
+        }
+    }
+
     @Test("BL4: a failed, short, long or cancelled store leaves no temporary file")
     func noTemporaries() async throws {
         try await self.withStore { store, root in
