@@ -61,6 +61,11 @@ package final class CoreMetrics: Sendable {
     /// Stale presence has been looked for.
     func presenceSwept() { self.presenceSweeps.increment() }
 
+    /// The first message of a connection had no token in it.
+    func handshakeHadNoToken() {
+        Counter(label: "auth_failures_total", dimensions: [("reason", "missing")], factory: self.factory).increment()
+    }
+
     /// - Parameter method: A name of the method table, or `unknown`.
     func requestFinished(method: String, outcome: String, duration: Duration) {
         let (counter, recorder) = self.requests.withLock { handlers in

@@ -132,7 +132,9 @@ final class Session: Sendable {
         let message = await self.connection.receive()
         switch self.state.withLock({ $0.machine.received(message) }) {
         case .authenticate(let token): await self.authenticate(token)
-        case .close(let frame): self.close(frame)
+        case .close(let frame):
+            if case .ended = message {} else { self.services.metrics.handshakeHadNoToken() }
+            self.close(frame)
         case .request, .notification, .ignore, .closeEcho, .stop: break
         }
     }

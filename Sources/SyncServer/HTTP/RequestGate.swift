@@ -83,9 +83,12 @@ struct RequestGate: RouterMiddleware {
             throw HTTPFailure(.internalServerError, "auth validator is not configured")
         }
         guard let value = headers[values: .authorization].first else {
+            self.metrics?.hadNoToken(.missing)
             throw HTTPFailure(.unauthorized, "missing authorization")
         }
         guard value.utf8.allSatisfy({ (0x20...0x7E).contains($0) || $0 == 0x09 }), value.hasPrefix("Bearer ") else {
+            // An empty token arrives without the space in front of it.
+            self.metrics?.hadNoToken(value == "Bearer" ? .missing : .invalid)
             throw HTTPFailure(.unauthorized, "invalid authorization header format")
         }
         let principal: Principal

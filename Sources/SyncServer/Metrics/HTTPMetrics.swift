@@ -10,6 +10,9 @@ package struct HTTPMetrics: Sendable {
 
     init(factory: any MetricsFactory) { self.factory = factory }
 
+    /// A request had no token that could be looked at.
+    func hadNoToken(_ error: TokenError) { AuthFailures(factory: self.factory).count(error) }
+
     /// - Parameter route: The template of a known route; `nil` counts under `unknown`.
     func finished(
         route: String?, method: HTTPRequest.Method, status: HTTPResponse.Status, duration: Duration
@@ -24,6 +27,16 @@ package struct HTTPMetrics: Sendable {
     }
 }
 
+/// Counts what was not accepted as a proof of who somebody is, by reason.
+struct AuthFailures: Sendable {
+    let factory: any MetricsFactory
+
+    func count(_ error: TokenError) {
+        Counter(label: "auth_failures_total", dimensions: [("reason", error.metricLabel)], factory: self.factory)
+            .increment()
+    }
+}
+
 /// A validator that counts the tokens it does not accept, whoever brings them.
 struct CountedTokens: TokenValidator {
     let validator: any TokenValidator
@@ -33,9 +46,7 @@ struct CountedTokens: TokenValidator {
         do {
             return try await self.validator.validate(token)
         } catch {
-            Counter(
-                label: "auth_failures_total", dimensions: [("reason", error.metricLabel)], factory: self.factory
-            ).increment()
+            AuthFailures(factory: self.factory).count(error)
             throw error
         }
     }

@@ -1,3 +1,4 @@
+import MetricsTestKit
 import NIOCore
 import SyncAuth
 import SyncProtocol
@@ -46,6 +47,10 @@ struct HandshakeTests {
             #expect(await client.closeFrame() == .authFailed(reason))
             #expect(!wasAuthenticated.withLock { $0 })
             await harness.waitUntilServed(client)
+            // A token that there is, is counted where it is looked at.
+            let hasToken = (try? message.map { try FrameDecoder.decodeAuthToken($0) }) ?? nil
+            let counter = try? harness.metrics.expectCounter("auth_failures_total", [("reason", "missing")])
+            #expect(counter?.totalValue == (hasToken == nil ? 1 : nil))
         }
     }
 

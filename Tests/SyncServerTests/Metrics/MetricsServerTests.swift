@@ -113,13 +113,15 @@ struct MetricsServerTests {
             for path in ["/health", "/health", "/nothing/of/the/sort"] {
                 _ = try await server.get(path, port: server.port)
             }
-            _ = try await server.get("/x", port: server.port, "Authorization: Bearer rubbish\r\n")
+            for value in ["Bearer rubbish", "Bearer ", "Basic x"] {
+                _ = try await server.get("/x", port: server.port, "Authorization: \(value)\r\n")
+            }
             let lines = try await server.metrics()
             for line in [
                 #"http_requests_total{method="GET",route="/health",status="200"} 2"#,
-                #"http_requests_total{method="GET",route="unknown",status="401"} 2"#,
+                #"http_requests_total{method="GET",route="unknown",status="401"} 4"#,
                 #"http_request_duration_seconds_count{method="GET",route="/health",status="200"} 2"#,
-                #"auth_failures_total{reason="invalid"} 1"#,
+                #"auth_failures_total{reason="invalid"} 2"#, #"auth_failures_total{reason="missing"} 2"#,
             ] {
                 #expect(lines.contains(line), "\(line)")
             }
