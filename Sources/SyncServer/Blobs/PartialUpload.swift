@@ -5,7 +5,8 @@ import Synchronization
 
 /// A session that adds bytes to a resumable upload. Used by one caller at a time, and ended with `suspend`.
 ///
-/// Taking the upload again ends this session: what it has not written yet is dropped, and its calls throw `.superseded`.
+/// Taking the upload again ends this session: what it has not written yet is dropped, and its calls throw `.superseded`. What
+/// is appended in `receive` is written first.
 package final class PartialUpload: Sendable {
     // fixed after init
     package let id: UploadID
@@ -69,6 +70,35 @@ package final class PartialUpload: Sendable {
 
     /// Makes what was appended durable. Works in a cancelled task too.
     package func suspend() async throws(UploadError) { try await self.flush(synchronizing: true) }
+
+    /// Appends what `body` hands to `append`, and suspends. Taking the upload meanwhile cancels `body`, and counts the bytes
+    /// that it had.
+    ///
+    /// - Throws: `.superseded` then; what `body` throws, once the bytes before have been made durable.
+    package func receive(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        let (ended, end) = AsyncStream.makeStream(of: Never.self)
+        try await self.uploads.receiving(self.id, generation: self.generation, end: { end.finish() }) {
+            let result = await withTaskGroup(of: Result<Void, any Error>.self) { group in
+                group.addTask {
+                    do { return .success(try await body()) } catch { return .failure(error) }
+                }
+                group.addTask {
+                    for await _ in ended {}
+                    return .failure(UploadError.superseded)
+                }
+                let first = await group.next()
+                group.cancelAll()
+                return first ?? .failure(UploadError.superseded)
+            }
+            switch result {
+            case .success:
+                try await self.suspend()
+            case .failure(let error):
+                try? await self.suspend()
+                throw error
+            }
+        }
+    }
 
     /// Begins an object of the whole upload, which stays until it is removed.
     ///

@@ -32,12 +32,23 @@ package final class PartialUploads: Sendable {
 
     /// One call on the files of an upload at a time.
     private let calls = KeyedLock<UploadID>()
+    /// Held by a session while a request brings it bytes.
+    private let receivers = KeyedLock<UInt64>()
+    private let clock: any Clock<Duration>
+
+    private struct Receiver {
+        let generation: UInt64
+        /// Ends the request.
+        let end: @Sendable () -> Void
+    }
 
     private struct Table {
         /// All unfinished uploads: whose they are and the bytes they count for.
         var uploads: [UploadID: (owner: String, bytes: Int64)] = [:]
         /// The session that may write, for the uploads that this process has begun or taken. Its files are as it left them.
         var sessions: [UploadID: UInt64] = [:]
+        /// The session that a request brings bytes to.
+        var receivers: [UploadID: Receiver] = [:]
         var nextGeneration: UInt64 = 1
 
         mutating func beginSession(of id: UploadID) -> UInt64 {
@@ -48,9 +59,10 @@ package final class PartialUploads: Sendable {
     }
 
     /// - Parameter directory: On the file system of the blob store, if that is a local one. `prepare` makes it.
-    package init(directory: String, limits: UploadLimits) {
+    package init(directory: String, limits: UploadLimits, clock: any Clock<Duration> = ContinuousClock()) {
         self.directory = directory
         self.limits = limits
+        self.clock = clock
     }
 
     /// Makes the directory, and finds what earlier processes left. What has no ticket belongs to nobody and is removed.
@@ -122,15 +134,14 @@ package final class PartialUploads: Sendable {
         return ticket
     }
 
-    /// Ends the session that there is, if any, and begins the next one where that one has stopped writing.
+    /// Ends the session that there is, if any, and begins the next one where that one has stopped writing. A request that
+    /// brings it bytes is ended first, and its bytes count; one that takes longer than `UploadLimits.handOverLimit` loses
+    /// what it has not written.
     ///
     /// - Throws: `.notFound`.
     package func take(_ id: UploadID) async throws(UploadError) -> PartialUpload {
         let ticket = try await self.ticket(of: id)
-        let (isContinued, generation) = try self.table.withLock { table throws(UploadError) in
-            guard table.uploads[id] != nil else { throw .notFound }
-            return (table.sessions[id] != nil, table.beginSession(of: id))
-        }
+        let (isContinued, generation) = try await self.beginSession(of: id)
         let path = self.path(of: id)
         return try await self.exclusively(id, generation: generation) { () throws(BlobError) in
             let (file, offset, durable) = try await FileThreads.shared.run { () throws(BlobError) in
@@ -145,6 +156,47 @@ package final class PartialUploads: Sendable {
             return PartialUpload(
                 id: id, ticket: ticket, uploads: self, path: path, file: file, generation: generation, offset: offset,
                 durable: durable)
+        }
+    }
+
+    /// - Returns: Whether there has been a session in this process.
+    private func beginSession(of id: UploadID) async throws(UploadError) -> (isContinued: Bool, generation: UInt64) {
+        var ended: UInt64?
+        while true {
+            let (receiver, isContinued, generation) = try self.table.withLock { table throws(UploadError) in
+                guard table.uploads[id] != nil else { throw .notFound }
+                let isContinued = table.sessions[id] != nil
+                if let receiver = table.receivers[id], receiver.generation != ended {
+                    return (receiver as Receiver?, isContinued, UInt64(0))
+                }
+                return (nil, isContinued, table.beginSession(of: id))
+            }
+            guard let receiver else { return (isContinued, generation) }
+            ended = receiver.generation
+            receiver.end()
+            try? await self.receivers.withLock(
+                receiver.generation, within: UploadLimits.handOverLimit, clock: self.clock
+            ) {}
+        }
+    }
+
+    /// Runs `body`, which brings bytes to a session. Whoever takes the upload meanwhile calls `end`, and waits for `body`.
+    ///
+    /// - Throws: `.superseded` when that has happened already.
+    func receiving(
+        _ id: UploadID, generation: UInt64, end: @escaping @Sendable () -> Void, _ body: () async throws -> Void
+    ) async throws {
+        try await self.receivers.withLock(generation, within: nil) {
+            try self.table.withLock { table throws(UploadError) in
+                guard table.sessions[id] == generation else { throw .superseded }
+                table.receivers[id] = Receiver(generation: generation, end: end)
+            }
+            defer {
+                self.table.withLock { table in
+                    if table.receivers[id]?.generation == generation { table.receivers[id] = nil }
+                }
+            }
+            try await body()
         }
     }
 

@@ -58,8 +58,12 @@ extension UploadTicket: Codable {
 
 /// Bounds of resumable uploads.
 package struct UploadLimits: Hashable, Sendable {
-    /// Bytes after which an upload in progress is made durable, so also what a crash of the machine can cost.
-    static let checkpointBytes: Int64 = 8 * 1_024 * 1_024
+    /// What a crash can cost: bytes that have arrived since an upload in progress was made durable.
+    static let lossMax: Int64 = 8 * 1_024 * 1_024
+    /// Bytes after which an upload in progress is made durable, with room for what is in memory and for a piece on top.
+    static let checkpointBytes = Self.lossMax - 2 * Int64(LocalBlobStore.chunkBytes)
+    /// How long a request that takes an upload waits for the one before it to write down what it has.
+    static let handOverLimit: Duration = .seconds(5)
     /// Bytes of a ticket file; longer ones are not ours.
     static let ticketBytesMax: Int64 = 16_384
 

@@ -145,19 +145,18 @@ struct UploadRoutes: Sendable {
         _ request: Request, _ fields: UploadFields, into upload: PartialUpload, _ context: SyncRequestContext
     ) async throws {
         context.readsBody()
-        var received: Int64 = 0
+        let start = upload.offset
         do {
-            for try await bytes in request.body {
-                self.files.traffic.received(bytes)
-                received += Int64(bytes.readableBytes)
-                try await upload.append(bytes)
+            try await upload.receive {
+                for try await bytes in request.body {
+                    self.files.traffic.received(bytes)
+                    try await upload.append(bytes)
+                }
             }
-        } catch {
-            try? await upload.suspend()
-            if case UploadError.tooLarge = error { throw UploadProblem(kind: .inconsistentLength) }
-            throw error
+        } catch UploadError.tooLarge {
+            throw UploadProblem(kind: .inconsistentLength)
         }
-        try await upload.suspend()
+        let received = upload.offset - start
         guard fields.contentLength ?? received == received else { throw HTTPFailure.lengthMismatch }
         guard !fields.completes || upload.offset == upload.ticket.length else {
             throw UploadProblem(kind: .inconsistentLength)

@@ -2,6 +2,8 @@ import Foundation
 import NIOCore
 import SyncProtocol
 import SyncStorage
+import SyncTesting
+import Synchronization
 import Testing
 
 @testable import SyncServer
@@ -20,8 +22,10 @@ struct PartialUploadsTests {
     }
 
     /// A server process that finds the directory as another one left it.
-    private func start(_ directory: String) async throws -> PartialUploads {
-        let uploads = PartialUploads(directory: directory, limits: Self.limits)
+    private func start(
+        _ directory: String, clock: any Clock<Duration> = ContinuousClock()
+    ) async throws -> PartialUploads {
+        let uploads = PartialUploads(directory: directory, limits: Self.limits, clock: clock)
         try await uploads.prepare()
         return uploads
     }
@@ -131,6 +135,94 @@ struct PartialUploadsTests {
                 try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\(first.id)")) == Data(bytes.readableBytesView))
             await uploads.remove(first.id)
             await #expect(throws: UploadError.superseded) { try await second.suspend() }
+        }
+    }
+
+    @Test("Whoever takes an upload ends the request that brings it bytes, and what it has brought counts")
+    func takeOverWhileReceiving() async throws {
+        try await self.withUploads { directory in
+            let uploads = try await self.start(directory)
+            let first = try await uploads.create(self.ticket(1_000_000))
+            // Less than is written at once.
+            let bytes = patternedBytes(200_000)
+            let (arrived, arrive) = AsyncStream.makeStream(of: Void.self)
+            let outcome = Task {
+                try await first.receive {
+                    try await first.append(bytes)
+                    arrive.finish()
+                    try await Task.sleep(for: .seconds(3_600))
+                }
+            }
+            for await _ in arrived {}
+            let second = try await uploads.take(first.id)
+            #expect(second.offset == 200_000)
+            await #expect(throws: UploadError.superseded) { try await outcome.value }
+            await #expect(throws: UploadError.superseded) { try await first.receive {} }
+            try await second.receive { try await second.append(bytes) }
+            #expect(second.offset == 400_000)
+        }
+    }
+
+    @Test("A request that does not end is waited for 5 s; what it has not written is dropped then")
+    func takeOverInVain() async throws {
+        try await self.withUploads { directory in
+            let clock = TestClock()
+            let uploads = try await self.start(directory, clock: clock)
+            let first = try await uploads.create(self.ticket(1_000_000))
+            let (arrived, arrive) = AsyncStream.makeStream(of: Void.self)
+            let stuck = Stuck()
+            let outcome = Task {
+                try await first.receive {
+                    try await first.append(patternedBytes(200_000))
+                    arrive.finish()
+                    await stuck.wait()
+                }
+            }
+            for await _ in arrived {}
+            let taken = Task { try await uploads.take(first.id).offset }
+            await clock.waitForSleeper(of: .seconds(5))
+            clock.advance(by: .seconds(5))
+            #expect(try await taken.value == 0)
+            stuck.end()
+            await #expect(throws: UploadError.superseded) { try await outcome.value }
+        }
+    }
+
+    /// Work that takes no notice of its cancellation.
+    private final class Stuck: Sendable {
+        private let state = Mutex((isOver: false, waiter: CheckedContinuation<Void, Never>?.none))
+
+        func wait() async {
+            await withCheckedContinuation { waiter in
+                let isOver = self.state.withLock { state in
+                    if !state.isOver { state.waiter = waiter }
+                    return state.isOver
+                }
+                if isOver { waiter.resume() }
+            }
+        }
+
+        func end() {
+            let waiter = self.state.withLock { state in
+                state.isOver = true
+                return state.waiter.take()
+            }
+            waiter?.resume()
+        }
+    }
+
+    @Test("A crash in the middle of a request costs 8 MiB at most")
+    func lossOfCrash() async throws {
+        try await self.withUploads { directory in
+            let upload = try await self.start(directory).create(self.ticket(nil))
+            var lossMax: Int64 = 0
+            for _ in 0..<320 {
+                try await upload.append(patternedBytes(60_000))
+                let durable = try OffsetFile.read(for: "\(directory)/\(upload.id)")
+                lossMax = max(lossMax, upload.offset - durable)
+            }
+            #expect(lossMax <= UploadLimits.lossMax)
+            #expect(lossMax > UploadLimits.lossMax / 2)
         }
     }
 
