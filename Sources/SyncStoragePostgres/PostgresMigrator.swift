@@ -200,7 +200,8 @@ extension PostgresMigrator {
     }
 
     private func undo(_ migration: Migration) async throws(StorageError) {
-        var statements = migration.down
+        // It belongs to the version of this program; an older program makes its own at its start.
+        var statements = [PushFunction.drop] + migration.down
         statements.append("DELETE FROM less_sync_migrations WHERE version = \(migration.version)")
         if try await self.tableExists("_sqlx_migrations") {
             statements.append("DELETE FROM _sqlx_migrations WHERE version = \(migration.version)")

@@ -25,6 +25,21 @@ enum PushFunction {
                             $5::int4[], $6::uuid[], $7::bytea[], $8::int8[], $9::bytea[])
         """
 
+    /// Removes the function, whatever its parameters are. It is not an error that there is none.
+    static let drop = """
+        DO $$
+        DECLARE
+            found regprocedure;
+        BEGIN
+            FOR found IN SELECT oid FROM pg_proc
+                WHERE proname = 'less_sync_push' AND pronamespace = to_regnamespace(quote_ident(current_schema()))
+            LOOP
+                EXECUTE format('DROP FUNCTION %s', found);
+            END LOOP;
+        END
+        $$
+        """
+
     /// Replaces the function.
     ///
     /// Its plans are made once for each connection, perhaps while the tables are empty, and must still be right when they

@@ -291,6 +291,21 @@ struct MigrationTests {
         }
     }
 
+    @Test("MG8: down leaves nothing of what this program makes at its start", arguments: [1, 2])
+    func downOfFunction(count: Int) async throws {
+        try await SchemaUnderTest.with { schema in
+            try await schema.migrator.migrate()
+            try await schema.migrator.down(count)
+            let before = try await schema.description()
+            try await schema.migrator.migrate { session throws(StorageError) in
+                try await session.run(PushFunction.create)
+            }
+            #expect(try await schema.description().contains("less_sync_push"))
+            try await schema.migrator.down(count)
+            #expect(try await schema.description() == before)
+        }
+    }
+
     @Test("MG8: each step down and up again gives the same schema")
     func eachStep() async throws {
         try await SchemaUnderTest.with { schema in
