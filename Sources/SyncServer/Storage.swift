@@ -37,11 +37,18 @@ extension OpenedStorage {
     private static func open(
         _ configuration: PostgresConfiguration, logger: Logger
     ) async throws(StorageError) -> PostgresStorage {
+        try await Self.namingTheCause { onUnreachable throws(StorageError) in
+            try await PostgresStorage.open(configuration, logger: logger, onUnreachable: onUnreachable)
+        }
+    }
+
+    /// - Parameter body: Connects, and hands on why that fails.
+    fileprivate static func namingTheCause<Result>(
+        _ body: (@escaping @Sendable (String) -> Void) async throws(StorageError) -> Result
+    ) async throws(StorageError) -> Result {
         let reason = Mutex<String?>(nil)
         do throws(StorageError) {
-            return try await PostgresStorage.open(configuration, logger: logger) { text in
-                reason.withLock { $0 = text }
-            }
+            return try await body { text in reason.withLock { $0 = text } }
         } catch {
             guard case .unavailable = error, let text = reason.withLock({ $0 }) else { throw error }
             throw .database(detail: "cannot connect to PostgreSQL: \(text)")
@@ -145,7 +152,10 @@ package struct DatabaseSchema: Sendable {
         _ url: Secret<String>, _ body: (PostgresMigrator) async throws(StorageError) -> Result
     ) async throws(StorageError) -> Result {
         let postgres = PostgresConfiguration(url: url.reveal(), poolSize: self.configuration.databasePoolSize)
-        return try await PostgresStorage.withMigrator(postgres, logger: self.logger, body)
+        return try await OpenedStorage.namingTheCause { onUnreachable throws(StorageError) in
+            try await PostgresStorage.withMigrator(
+                postgres, logger: self.logger, onUnreachable: onUnreachable, body)
+        }
     }
 }
 

@@ -50,13 +50,16 @@ package final class PostgresStorage: Storage {
     private static func writers(of poolSize: Int) -> Int { max(min(2, poolSize), poolSize / 2) }
 
     /// Lends the migrator a connection of a storage that is not opened yet.
+    ///
+    /// - Parameter onUnreachable: As that of `open`.
     package static func withMigrator<Result: Sendable>(
         _ configuration: PostgresConfiguration, logger: Logger,
+        onUnreachable: @escaping @Sendable (String) -> Void = { _ in },
         _ body: (PostgresMigrator) async throws(StorageError) -> Result
     ) async throws(StorageError) -> Result {
         guard let thread = EventThread() else { throw .database(detail: "no file descriptors left") }
         defer { thread.stop() }
-        return try await Self.withMigrator(configuration, on: thread, logger: logger, { _ in }, body)
+        return try await Self.withMigrator(configuration, on: thread, logger: logger, onUnreachable, body)
     }
 
     /// On a connection of its own: a migration has other limits than what is served afterwards.

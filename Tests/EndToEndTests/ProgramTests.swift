@@ -107,6 +107,21 @@ struct ProgramTests {
         #expect(!(program.standardError + program.standardOutput).contains("hunter2"))
     }
 
+    @Test("healthcheck says in one sentence of its own why there is no answer")
+    func healthcheckFailures() async throws {
+        let expected = [
+            "http://127.0.0.1:1": "cannot reach http://127.0.0.1:1/health: connection refused",
+            "http://localhost:1": "cannot reach http://localhost:1/health: connection refused",
+            "127.0.0.1:5379": "invalid URL 127.0.0.1:5379",
+            "ftp://127.0.0.1": "invalid URL ftp://127.0.0.1/health",
+        ]
+        for (url, line) in expected {
+            let program = try Program(["healthcheck", "--url", url])
+            #expect(try await program.waitUntilExit() == 1)
+            #expect(program.errorLines.map(String.init) == ["Error: " + line])
+        }
+    }
+
     @Test("A signal while the database does not answer ends the start with 0")
     func signalDuringStart() async throws {
         // It accepts, and says nothing.
@@ -176,6 +191,10 @@ struct ProgramTests {
             #expect(try await ownCheck.waitUntilExit() == 0)
             let otherRoute = try Program(["healthcheck", "--url", "http://127.0.0.1:\(port)/nowhere"])
             #expect(try await otherRoute.waitUntilExit() == 1)
+            let secure = try Program(["healthcheck", "--url", "https://127.0.0.1:\(port)"])
+            #expect(try await secure.waitUntilExit() == 1)
+            #expect(
+                secure.errorLines == ["Error: cannot reach https://127.0.0.1:\(port)/health: TLS handshake failed"])
             program.send(SIGTERM)
             #expect(try await program.waitUntilExit() == 0)
             let checkAfter = try Program(["healthcheck", "--url", url])
@@ -286,11 +305,15 @@ struct ProgramTests {
         }
     }
 
-    @Test("OM5: migrate on a database that cannot be reached exits with 1 and shows no password")
+    @Test("OM5: migrate on a database that cannot be reached names the cause, exits with 1 and shows no password")
     func migrateUnreachable() async throws {
         let program = try Program(["migrate", "--database-url", "postgres://user:hunter2@127.0.0.1:1/db"])
         #expect(try await program.waitUntilExit() == 1)
         #expect(program.errorLines.count == 1)
+        #expect(
+            program.errorLines.first?.hasPrefix(
+                "Error: database error: cannot connect to PostgreSQL: connection to server at \"127.0.0.1\", port 1 failed: "
+                    + "Connection refused") == true)
         #expect(!(program.standardError + program.standardOutput).contains("hunter2"))
     }
 

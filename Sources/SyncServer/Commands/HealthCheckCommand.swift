@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
+import SyncTransport
 
 /// `less-sync healthcheck`: asks a running server, for container health checks that have no HTTP client
 /// (docs/contract/operations.md §1).
@@ -21,7 +22,7 @@ package enum HealthCheckCommand {
             let response = try await client.execute(HTTPClientRequest(url: url), timeout: .seconds(10))
             if response.status != .ok { failure = "\(url) answered \(response.status.code)" }
         } catch {
-            failure = "cannot reach \(url): \(error)"
+            failure = Self.isInvalidURL(error) ? "invalid URL \(url)" : "cannot reach \(url): \(Self.reason(of: error))"
         }
         try? await client.shutdown()
         guard let failure else { return ExitStatus.success }
@@ -41,6 +42,26 @@ package enum HealthCheckCommand {
         let rest = url[scheme.upperBound...]
         guard let slash = rest.firstIndex(of: "/") else { return url + "/health" }
         return rest[slash...] == "/" ? url + "health" : url
+    }
+
+    static func isInvalidURL(_ error: any Error) -> Bool {
+        switch error as? HTTPClientError {
+        case .invalidURL, .emptyHost, .missingSocketPath, .emptyScheme: true
+        case let error?: error.description.contains("unsupportedScheme")
+        case nil: false
+        }
+    }
+
+    /// A few words of our own: what libraries say is for those who write programs.
+    static func reason(of error: any Error) -> String {
+        if let failure = ConnectFailure(error) { return failure.reason }
+        return switch error as? HTTPClientError {
+        case .connectTimeout, .readTimeout, .writeTimeout, .deadlineExceeded, .getConnectionFromPoolTimeout,
+            .tlsHandshakeTimeout, .httpProxyHandshakeTimeout, .socksHandshakeTimeout:
+            "timed out"
+        case .remoteConnectionClosed: "connection closed without an answer"
+        default: "the answer is not one of HTTP"
+        }
     }
 
     private static var configuration: HTTPClient.Configuration {
