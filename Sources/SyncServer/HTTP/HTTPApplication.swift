@@ -113,6 +113,10 @@ package final class HTTPApplication: Service {
         policy.isShuttingDown = isShuttingDown
         policy.commonHeaders = UpgradePolicy.commonHeaders
         policy.invalidContentLength = UpgradePolicy.invalidContentLength
+        policy.unknownMethod = { path in
+            guard let allowed = table.methods(of: String(path)) else { return HTTPFrontResponse(.notFound) }
+            return HTTPFrontResponse(.methodNotAllowed, headers: ["Allow": RequestGate.list(allowed)])
+        }
         policy.isBodyStreamed = { head in table.streamsBody(head.method.rawValue, head.uri.prefix { $0 != "?" }) }
         policy.timeouts = self.configuration.timeouts
         policy.webSocket = self.configuration.webSocket

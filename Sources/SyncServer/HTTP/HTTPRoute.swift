@@ -78,6 +78,9 @@ struct RouteTable: Sendable {
         return entry.methods.contains(method) ? .found : .wrongMethod(allowed: entry.methods)
     }
 
+    /// `nil` for an unknown path.
+    func methods(of path: String) -> [HTTPRequest.Method]? { self.entry(path)?.methods }
+
     func headers(_ path: String) -> HTTPFields { self.entry(path)?.headers ?? [:] }
 
     /// - Parameter path: Without a query.

@@ -67,10 +67,12 @@ struct RequestGate: RouterMiddleware {
         case .unknownPath:
             return Response(status: .notFound)
         case .wrongMethod(let allowed):
-            let list = allowed.map(\.rawValue).joined(separator: ", ")
-            return Response(status: .methodNotAllowed, headers: [.allow: list])
+            return Response(status: .methodNotAllowed, headers: [.allow: Self.list(allowed)])
         }
     }
+
+    /// The value of `Allow`.
+    static func list(_ methods: [HTTPRequest.Method]) -> String { methods.map(\.rawValue).joined(separator: ", ") }
 
     /// What reading a body ends with when the client is gone.
     private static func isEndOfConnection(_ error: any Error) -> Bool {

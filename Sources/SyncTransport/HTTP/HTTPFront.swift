@@ -34,6 +34,8 @@ package struct HTTPFrontPolicy<Ticket: Sendable>: Sendable {
     package var commonHeaders: HTTPHeaders = [:]
     /// To a request whose Content-Length is not a number, or not one.
     package var invalidContentLength = HTTPFrontResponse(.badRequest)
+    /// To a request for this path whose method the parser does not know.
+    package var unknownMethod: @Sendable (Substring) -> HTTPFrontResponse = { _ in HTTPFrontResponse(.badRequest) }
     package var timeouts = HTTPTimeouts()
     package var webSocket = WebSocketConfiguration.server
     /// Bytes of one request target; more is 414.

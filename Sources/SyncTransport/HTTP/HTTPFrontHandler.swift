@@ -88,6 +88,12 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
             self.closesAfterResponse = true
             return self.answer(HTTPFrontResponse(.uriTooLong), context)
         }
+        if let status = Self.refusal(ofTransferCodings: head.headers) {
+            // The parser stops here as well.
+            self.closesAfterResponse = true
+            self.ingress.requestCompleted()
+            return self.answer(HTTPFrontResponse(status), context)
+        }
         switch self.policy.decide(head) {
         case .respond(let response):
             self.answer(response, context)
@@ -96,6 +102,14 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         case .pass:
             self.pass(head, context)
         }
+    }
+
+    /// Without chunks nobody knows where the body ends, and other codings we cannot undo (RFC 9112 §6.1, §6.3).
+    private static func refusal(ofTransferCodings headers: HTTPHeaders) -> HTTPResponseStatus? {
+        guard headers.contains(name: "transfer-encoding") else { return nil }
+        let codings = headers[canonicalForm: "transfer-encoding"].map { $0.lowercased() }
+        guard codings.last == "chunked" else { return .badRequest }
+        return codings.count == 1 ? nil : .notImplemented
     }
 
     private func pass(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
@@ -169,6 +183,13 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
         if case .passing = self.state, self.isBodyStreamed, error as? HTTPParserError == .invalidEOFState {
             return self.bodyEndedEarly(context)
         }
+        if error is HTTPParserError, self.closesAfterResponse {
+            // What follows a refused head is not read.
+            switch self.state {
+            case .answered, .closing: return
+            case .idle, .passing, .truncated, .upgrading, .detached: break
+            }
+        }
         guard error is HTTPParserError, case .idle = self.state else {
             context.fireErrorCaught(error)
             context.close(promise: nil)
@@ -180,6 +201,8 @@ final class HTTPFrontHandler<Ticket: Sendable>: ChannelDuplexHandler, RemovableC
                 HTTPFrontResponse(self.ingress.isTargetTooLong ? .uriTooLong : .requestHeaderFieldsTooLarge)
             case .invalidVersion: HTTPFrontResponse(.httpVersionNotSupported)
             case .invalidContentLength, .unexpectedContentLength: self.policy.invalidContentLength
+            case .invalidMethod:
+                self.ingress.pathOfUnknownMethod.map(self.policy.unknownMethod) ?? HTTPFrontResponse(.badRequest)
             default: HTTPFrontResponse(.badRequest)
             }
         self.ingress.headCompleted()

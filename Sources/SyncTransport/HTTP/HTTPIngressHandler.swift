@@ -22,6 +22,8 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var droppedBytes = 0
     /// `drain` counts this connection.
     private var isBusy = false
+    /// The bytes on their way up, when they begin a request.
+    private var firstBytes: ByteBuffer?
     /// The error that is on its way up is about the request target's length.
     private(set) var isTargetTooLong = false
 
@@ -67,10 +69,12 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
             return
         }
         if self.machine.stage == .head, let count = self.requestLineBytes {
+            if count == 0 { self.firstBytes = bytes }
             if bytes.readableBytesView.contains(UInt8(ascii: "\n")) {
                 self.requestLineBytes = nil
             } else if count + bytes.readableBytes > self.targetBytesMax + Self.requestLineOverhead {
                 self.isTargetTooLong = true
+                self.firstBytes = nil
                 context.fireErrorCaught(HTTPParserError.headerOverflow)
                 return
             } else {
@@ -78,6 +82,7 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
             }
         }
         context.fireChannelRead(data)
+        self.firstBytes = nil
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -101,6 +106,31 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
         default:
             context.fireUserInboundEventTriggered(event)
         }
+    }
+
+    /// The path of a request whose method the parser does not know. `nil` when the line is not that of an HTTP/1.1 request, or
+    /// has not arrived in one piece.
+    var pathOfUnknownMethod: Substring? {
+        guard let bytes = self.firstBytes else { return nil }
+        let line = String(decoding: bytes.readableBytesView.prefix { $0 != UInt8(ascii: "\r") }, as: UTF8.self)
+        let parts = line.split(separator: " ", omittingEmptySubsequences: false)
+        guard parts.count == 3, parts[2] == "HTTP/1.1", parts[1].hasPrefix("/"), Self.isMethod(parts[0]),
+            parts[1].utf8.count <= self.targetBytesMax
+        else { return nil }
+        return parts[1].prefix { $0 != "?" }
+    }
+
+    /// `token` of RFC 9110 §5.6.2.
+    private static func isMethod(_ text: Substring) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"):
+                    true
+                default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+                }
+            }
     }
 
     /// The request in progress has been answered in full.

@@ -156,16 +156,20 @@ struct HTTPApplicationTests {
         try await HTTPTestServer().run { server in
             for (method, path, allowed) in [
                 ("POST", "/health", "GET, HEAD"), ("DELETE", "/health", "GET, HEAD"), ("BREW", "/health", "GET, HEAD"),
+                ("get", "/health?x=1", "GET, HEAD"), ("FOO", "/api/v1/ws", "GET"),
                 ("POST", "/api/v1/ws", "GET"), ("PUT", "/api/v1/federation/ws", "GET"),
             ] {
                 let response = try await server.request(method, path)
-                guard method != "BREW" else {
-                    #expect(response.status == 400)
-                    continue
-                }
                 #expect(response.status == 405)
                 #expect(response.headers["allow"] == allowed)
                 #expect(response.body.isEmpty)
+                expectCommonHeaders(response)
+            }
+            let unknown = try await server.request("FOO", "/nowhere")
+            #expect(unknown.status == 404)
+            #expect(unknown.headers["connection"] == "close")
+            for line in ["FOO", "FOO /health", "F(O /health HTTP/1.1", "FOO health HTTP/1.1", "\u{16}\u{3}\u{1}"] {
+                #expect(try await server.exchange(line + "\r\n\r\n").status == 400, "\(line)")
             }
             let socket = try await RawSocket.connect(port: server.port)
             try await socket.send("HEAD /health HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -173,6 +177,26 @@ struct HTTPApplicationTests {
             #expect(text.hasPrefix("HTTP/1.1 200 OK\r\n"))
             #expect(text.hasSuffix("\r\n\r\n"))
             #expect(text.contains("Content-Length: 20\r\n") || text.contains("content-length: 20\r\n"))
+        }
+    }
+
+    @Test(
+        "RFC 9112 §6.1: a body whose end cannot be known is 400, one in a coding we do not know 501, and the connection ends",
+        arguments: [
+            ("gzip", 400), ("identity", 400), ("chunked, gzip", 400), ("rubbish", 400), ("gzip, chunked", 501),
+        ])
+    func transferCodings(codings: String, status: Int) async throws {
+        try await HTTPTestServer().run { server in
+            let socket = try await RawSocket.connect(port: server.port)
+            try await socket.send(
+                "POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \(codings)\r\n\r\n2\r\nab\r\n0\r\n\r\n")
+            let response = await socket.response()
+            #expect(response.status == status)
+            #expect(response.headers["connection"] == "close")
+            expectCommonHeaders(response)
+            // And nothing else.
+            #expect(await socket.wait().readableBytes == 0)
+            await socket.close()
         }
     }
 
