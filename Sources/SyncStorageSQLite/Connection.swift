@@ -45,21 +45,57 @@ extension DatabaseQueue {
         }
         return try DatabaseQueue(path: path, configuration: configuration)
     }
+}
 
-    /// Runs `body` on the connection's own thread, whatever becomes of the calling task.
+/// A connection and the thread on which it is used. GRDB's own queues would do, but each wake-up of one may make a thread,
+/// hundreds under load.
+final class SQLiteConnection: Sendable {
+    private let database: DatabaseQueue
+    private let thread: WorkThread
+
+    init(_ database: DatabaseQueue) {
+        self.database = database
+        self.thread = WorkThread(name: "sqlite")
+    }
+
+    deinit { self.thread.end() }
+
+    /// Runs `body` on the connection's thread, after what was submitted before. Does nothing once the connection is closed.
+    func submit(_ body: @escaping @Sendable (Database) -> Void) {
+        self.thread.submit { [database] in
+            database.writeWithoutTransaction { db in if db.sqliteConnection != nil { body(db) } }
+        }
+    }
+
+    /// Runs `body` on the connection's thread, whatever becomes of the calling task.
     func perform<Result: Sendable>(
         while action: StaticString, _ body: @escaping @Sendable (Database) throws -> Result
     ) async throws(StorageError) -> Result {
         let result = await withCheckedContinuation { continuation in
-            self.asyncWriteWithoutTransaction { db in
+            let isTaken = self.thread.submit { [database] in
                 continuation.resume(
                     returning: Swift.Result {
-                        guard db.sqliteConnection != nil else { throw StorageError.unavailable }
-                        return try body(db)
+                        try database.writeWithoutTransaction { db in
+                            guard db.sqliteConnection != nil else { throw StorageError.unavailable }
+                            return try body(db)
+                        }
                     })
             }
+            if !isTaken { continuation.resume(returning: .failure(StorageError.unavailable)) }
         }
         return try result.mapError { StorageError($0, while: action) }.get()
+    }
+
+    /// Closes the connection after what was submitted before, and ends its thread.
+    func close() async throws(StorageError) {
+        let result: Swift.Result<Void, any Error> = await withCheckedContinuation { continuation in
+            let isTaken = self.thread.submit { [database] in
+                continuation.resume(returning: Swift.Result { try database.close() })
+            }
+            if !isTaken { continuation.resume(returning: .success(())) }
+        }
+        self.thread.end()
+        try result.mapError { StorageError($0, while: "close the database") }.get()
     }
 }
 

@@ -8,12 +8,12 @@ final class ReaderPool: Sendable {
     typealias StateMachine = ReaderPoolStateMachine<CheckedContinuation<ReaderPoolOutcome, Never>>
     typealias Use = StateMachine.Use
 
-    let connections: [DatabaseQueue]
+    let connections: [SQLiteConnection]
     private let waitLimit: Duration
     private let clock: any Clock<Duration>
     private let state: Mutex<StateMachine>
 
-    init(_ connections: [DatabaseQueue], waitLimit: Duration, clock: any Clock<Duration>) {
+    init(_ connections: [SQLiteConnection], waitLimit: Duration, clock: any Clock<Duration>) {
         self.connections = connections
         self.waitLimit = waitLimit
         self.clock = clock
@@ -39,7 +39,7 @@ final class ReaderPool: Sendable {
     }
 
     struct Lease: Sendable {
-        let connection: DatabaseQueue
+        let connection: SQLiteConnection
         fileprivate let number: Int
         fileprivate let use: Use
     }
@@ -82,7 +82,7 @@ final class ReaderPool: Sendable {
         for wakeup in self.state.withLock({ $0.close() }) { wakeup.waiter.resume(returning: wakeup.outcome) }
         for connection in self.connections {
             do {
-                try await blocking(while: "close a connection") { try connection.close() }
+                try await connection.close()
             } catch {
                 logger.error("SQLite reader did not close cleanly", metadata: ["error": "\(error)"])
             }

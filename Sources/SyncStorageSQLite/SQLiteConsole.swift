@@ -13,7 +13,7 @@ package enum SQLiteValue: Hashable, Sendable {
 /// A connection of its own to a database that a server may have open: for tools and for tests. It takes no lock on the
 /// file but those of its statements, and waits for those of others.
 package final class SQLiteConsole: Sendable {
-    private let connection: DatabaseQueue
+    private let connection: SQLiteConnection
 
     package init(path: String) async throws(StorageError) {
         self.connection = try await blocking(while: "open the database") {
@@ -21,7 +21,7 @@ package final class SQLiteConsole: Sendable {
             configuration.label = "less-sync.sqlite.console"
             configuration.busyMode = .timeout(5)
             configuration.allowsUnsafeTransactions = true
-            return try DatabaseQueue(path: path, configuration: configuration)
+            return SQLiteConnection(try DatabaseQueue(path: path, configuration: configuration))
         }
     }
 
@@ -51,9 +51,7 @@ package final class SQLiteConsole: Sendable {
         }
     }
 
-    package func close() async throws(StorageError) {
-        try await blocking(while: "close the database") { try self.connection.close() }
-    }
+    package func close() async throws(StorageError) { try await self.connection.close() }
 }
 
 extension SQLiteStatement {

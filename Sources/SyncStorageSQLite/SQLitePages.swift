@@ -11,18 +11,18 @@ final class SQLitePages<Position: Sendable>: Sendable {
         case over
     }
 
-    private let connection: DatabaseQueue
+    private let connection: SQLiteConnection
     private let state: Mutex<State>
 
     /// - Parameter connection: In a transaction that has been begun.
-    init(on connection: DatabaseQueue, from start: Position) {
+    init(on connection: SQLiteConnection, from start: Position) {
         self.connection = connection
         self.state = Mutex(.open(start))
     }
 
     /// Begins a transaction, and ends it again when `body`, the first read, which pins its snapshot, throws.
     static func begin<Result: Sendable>(
-        on connection: DatabaseQueue, _ body: @escaping @Sendable (Database) throws -> Result
+        on connection: SQLiteConnection, _ body: @escaping @Sendable (Database) throws -> Result
     ) async throws(StorageError) -> Result {
         try await connection.perform(while: "begin a pull") { db in
             try db.run("BEGIN DEFERRED", action: "begin a pull")

@@ -12,7 +12,7 @@ struct SQLitePull: PullSnapshot {
     ///
     /// - Throws: `.spaceNotFound`, then no transaction is left open.
     static func begin(
-        on connection: DatabaseQueue, space: SpaceID, since: Int64
+        on connection: SQLiteConnection, space: SpaceID, since: Int64
     ) async throws(StorageError) -> SQLitePull {
         let meta = try await SQLitePages<PullPosition>.begin(on: connection) { db in
             guard let space = try SpaceQuery(db).first(space) else { throw StorageError.spaceNotFound }

@@ -46,15 +46,16 @@ package final class SQLiteStorage: Storage {
                     }
                 }
                 let readers = try (0..<max(1, configuration.readers)).map { number in
-                    try DatabaseQueue.reader(at: file.path, number: number, configuration)
+                    SQLiteConnection(try DatabaseQueue.reader(at: file.path, number: number, configuration))
                 }
-                return SQLiteStorage(file: file, writer: writer, readers: readers, configuration, logger: logger)
+                return SQLiteStorage(
+                    file: file, writer: SQLiteConnection(writer), readers: readers, configuration, logger: logger)
             }
         }
     }
 
     private init(
-        file: DatabaseFile, writer: DatabaseQueue, readers: [DatabaseQueue], _ configuration: SQLiteConfiguration,
+        file: DatabaseFile, writer: SQLiteConnection, readers: [SQLiteConnection], _ configuration: SQLiteConfiguration,
         logger: Logger
     ) {
         self.file = file
@@ -192,7 +193,7 @@ extension SQLiteStorage {
     }
 
     func withPullLease<Result: Sendable>(
-        _ body: (DatabaseQueue) async throws -> Result
+        _ body: (SQLiteConnection) async throws -> Result
     ) async throws -> Result {
         let lease = try await self.readers.lease(for: .pull)
         defer {

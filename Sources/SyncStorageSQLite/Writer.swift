@@ -42,13 +42,13 @@ final class Writer: Sendable {
         var checkpoints = CheckpointPlan()
     }
 
-    let connection: DatabaseQueue
+    let connection: SQLiteConnection
     private let waitLimit: Duration
     private let now: @Sendable () -> Date
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(_ connection: DatabaseQueue, waitLimit: Duration, now: @escaping @Sendable () -> Date, logger: Logger) {
+    init(_ connection: SQLiteConnection, waitLimit: Duration, now: @escaping @Sendable () -> Date, logger: Logger) {
         self.connection = connection
         self.waitLimit = waitLimit
         self.now = now
@@ -69,7 +69,7 @@ final class Writer: Sendable {
     func submit(_ write: Write, bytes: Int) {
         let deadline = ContinuousClock.now + self.waitLimit
         switch self.state.withLock({ $0.queue.add(write, bytes: bytes, deadline: deadline) }) {
-        case .start: self.connection.asyncWriteWithoutTransaction { db in self.drain(db) }
+        case .start: self.connection.submit { db in self.drain(db) }
         case .queued: break
         case .refused: write.fail(.unavailable)
         }
@@ -78,7 +78,7 @@ final class Writer: Sendable {
     /// A pull has ended, and with it perhaps the reason why the WAL could not start again from its beginning.
     func pullEnded() {
         guard self.state.withLock({ $0.checkpoints.isBlocked && !$0.queue.isClosed }) else { return }
-        self.connection.asyncWriteWithoutTransaction { db in self.checkpoint(db, SQLITE_CHECKPOINT_PASSIVE) }
+        self.connection.submit { db in self.checkpoint(db, SQLITE_CHECKPOINT_PASSIVE) }
     }
 
     /// Copies the WAL into the database file as far as pulls allow.
@@ -104,7 +104,7 @@ final class Writer: Sendable {
             try await self.connection.perform(while: "close the database") { db in
                 self.checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE)
             }
-            try await blocking(while: "close the database") { try self.connection.close() }
+            try await self.connection.close()
         } catch {
             self.logger.error("SQLite writer did not close cleanly", metadata: ["error": "\(error)"])
         }

@@ -212,7 +212,7 @@ struct SchemaTests {
                 for _ in 0..<4 {
                     let queue = try DatabaseQueue.writer(at: directory + "/test.db", SQLiteConfiguration(path: nil))
                     group.addTask {
-                        let versions = try await queue.perform(while: "migrate") { db in
+                        let versions = try await SQLiteConnection(queue).perform(while: "migrate") { db in
                             try SQLiteMigrator.migrate(db, now: Date())
                             return try Int.fetchOne(db, sql: "SELECT count(*) FROM less_sync_migrations")
                         }
