@@ -216,8 +216,8 @@ struct PartialUploadsTests {
         try await self.withUploads { directory in
             let upload = try await self.start(directory).create(self.ticket(nil))
             var lossMax: Int64 = 0
-            for _ in 0..<320 {
-                try await upload.append(patternedBytes(60_000))
+            for _ in 0..<300 {
+                try await upload.append(patternedBytes(64_000))
                 let durable = try OffsetFile.read(for: "\(directory)/\(upload.id)")
                 lossMax = max(lossMax, upload.offset - durable)
             }
