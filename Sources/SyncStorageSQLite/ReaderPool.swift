@@ -9,15 +9,21 @@ final class ReaderPool: Sendable {
     typealias Use = StateMachine.Use
 
     let connections: [SQLiteConnection]
-    private let waitLimit: Duration
     private let clock: any Clock<Duration>
+    /// Time since the pool was made.
+    private let age: @Sendable () -> Duration
     private let state: Mutex<StateMachine>
 
     init(_ connections: [SQLiteConnection], waitLimit: Duration, clock: any Clock<Duration>) {
         self.connections = connections
-        self.waitLimit = waitLimit
         self.clock = clock
-        self.state = Mutex(StateMachine(readers: connections.count))
+        self.age = Self.age(by: clock)
+        self.state = Mutex(StateMachine(readers: connections.count, waitLimit: waitLimit))
+    }
+
+    private static func age<C: Clock<Duration>>(by clock: C) -> @Sendable () -> Duration {
+        let birth = clock.now
+        return { birth.duration(to: clock.now) }
     }
 
     func addStatistics(to statistics: inout StorageStatistics) {
@@ -48,9 +54,9 @@ final class ReaderPool: Sendable {
     ///   pool is closed.
     func lease(for use: Use) async throws(StorageError) -> Lease {
         let outcome =
-            switch self.state.withLock({ $0.request(for: use) }) {
+            switch self.state.withLock({ $0.request(for: use, at: self.age()) }) {
             case .decided(let outcome): outcome
-            case .wait(let ticket): await self.wait(with: ticket)
+            case .wait(let ticket, let timer): await self.wait(with: ticket, timer)
             }
         guard case .leased(let number) = outcome else { throw .unavailable }
         return Lease(connection: self.connections[number], number: number, use: use)
@@ -61,18 +67,28 @@ final class ReaderPool: Sendable {
         if let wakeup { wakeup.waiter.resume(returning: wakeup.outcome) }
     }
 
-    private func wait(with ticket: StateMachine.Ticket) async -> StateMachine.Outcome {
-        await withTaskGroup { group in
-            group.addTask {
-                // Cancelled when the wait is over, or with the task that waits.
-                try? await self.clock.sleep(for: self.waitLimit)
-                let wakeup = self.state.withLock { $0.giveUp(ticket) }
-                if let wakeup { wakeup.waiter.resume(returning: wakeup.outcome) }
-            }
-            defer { group.cancelAll() }
-            return await withCheckedContinuation { continuation in
+    private func wait(with ticket: StateMachine.Ticket, _ timer: Duration?) async -> StateMachine.Outcome {
+        if let timer { self.startTimer(timer) }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
                 let outcome = self.state.withLock { $0.attach(continuation, to: ticket) }
                 if let outcome { continuation.resume(returning: outcome) }
+            }
+        } onCancel: {
+            let wakeup = self.state.withLock { $0.giveUp(ticket) }
+            if let wakeup { wakeup.waiter.resume(returning: wakeup.outcome) }
+        }
+    }
+
+    /// One timer for all who wait: one for each would stay with the system until its time, long after the wait is over.
+    private func startTimer(_ age: Duration) {
+        Task {
+            var next: Duration? = age
+            while let due = next {
+                try? await self.clock.sleep(for: due - self.age())
+                let expiry = self.state.withLock { $0.expire(at: self.age()) }
+                for wakeup in expiry.wakeups { wakeup.waiter.resume(returning: wakeup.outcome) }
+                next = expiry.timer
             }
         }
     }

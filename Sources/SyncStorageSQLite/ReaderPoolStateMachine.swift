@@ -18,8 +18,10 @@ struct ReaderPoolStateMachine<Waiter> {
 
     enum Answer: Equatable {
         case decided(Outcome)
-        /// Keep this place in the queue: `attach` follows, and `giveUp` when time is up.
-        case wait(Ticket)
+        /// Keep this place in the queue: `attach` follows, and `giveUp` when the caller is cancelled.
+        ///
+        /// - Parameter timer: Call `expire` at that time; `nil`: that will be done already.
+        case wait(Ticket, timer: Duration?)
     }
 
     struct Ticket: Hashable, Sendable {
@@ -32,13 +34,21 @@ struct ReaderPoolStateMachine<Waiter> {
         var outcome: Outcome
     }
 
+    struct Expiry {
+        var wakeups: [Wakeup]
+        /// When to call again; `nil`: not until `request` says so.
+        var timer: Duration?
+    }
+
     private struct Place {
         var ticket: Ticket
+        var deadline: Duration
         /// `nil` until attached.
         var waiter: Waiter?
     }
 
     private let readers: Int
+    private let waitLimit: Duration
     private let pullsMax: Int
     private var idle: [Int]
     // Nobody waits who could be served.
@@ -49,29 +59,35 @@ struct ReaderPoolStateMachine<Waiter> {
     private var tickets: UInt64 = 0
     private(set) var pullsOpen = 0
     private(set) var isClosed = false
+    private var hasTimer = false
 
     var pullsWaiting: Int { self.pulls.count }
 
     /// Connections that somebody has.
     var leased: Int { self.readers - self.idle.count }
 
-    /// - Parameter readers: Connections, numbered from 0; 1 or more.
-    init(readers: Int) {
+    /// - Parameters:
+    ///   - readers: Connections, numbered from 0; 1 or more.
+    ///   - waitLimit: How long somebody waits for one.
+    init(readers: Int, waitLimit: Duration) {
         self.readers = readers
+        self.waitLimit = waitLimit
         self.pullsMax = max(1, readers - 2)
         self.idle = Array((0..<readers).reversed())
     }
 
-    mutating func request(for use: Use) -> Answer {
+    /// - Parameter now: Time since any fixed moment, as in `expire`.
+    mutating func request(for use: Use, at now: Duration) -> Answer {
         guard !self.isClosed else { return .decided(.failed) }
         if let outcome = self.lease(for: use) { return .decided(outcome) }
         self.tickets += 1
-        let place = Place(ticket: Ticket(number: self.tickets, use: use))
+        let place = Place(ticket: Ticket(number: self.tickets, use: use), deadline: now + self.waitLimit)
         switch use {
         case .query: self.queries.append(place)
         case .pull: self.pulls.append(place)
         }
-        return .wait(place.ticket)
+        defer { self.hasTimer = true }
+        return .wait(place.ticket, timer: self.hasTimer ? nil : place.deadline)
     }
 
     /// Names who is to be woken.
@@ -91,7 +107,21 @@ struct ReaderPoolStateMachine<Waiter> {
         return nil
     }
 
-    /// Time is up. Does nothing for a ticket that was served.
+    /// The timer has fired.
+    mutating func expire(at now: Duration) -> Expiry {
+        var wakeups: [Wakeup] = []
+        while let first = self.queries.first, first.deadline <= now {
+            if let wakeup = self.decide(self.queries.removeFirst(), .failed) { wakeups.append(wakeup) }
+        }
+        while let first = self.pulls.first, first.deadline <= now {
+            if let wakeup = self.decide(self.pulls.removeFirst(), .failed) { wakeups.append(wakeup) }
+        }
+        let timer = [self.queries.first, self.pulls.first].compactMap { $0?.deadline }.min()
+        self.hasTimer = timer != nil
+        return Expiry(wakeups: wakeups, timer: timer)
+    }
+
+    /// The caller is cancelled. Does nothing for a ticket that was served.
     mutating func giveUp(_ ticket: Ticket) -> Wakeup? {
         let place =
             switch ticket.use {
