@@ -16,8 +16,6 @@ struct BenchRun: Sendable {
     private static let fillingsMax = 16
     /// Between the last connection and the first operation.
     private static let startDelay: Duration = .milliseconds(20)
-    /// Time for notifications that are still on their way at the end.
-    private static let drainMax: Duration = .seconds(5)
 
     init(_ options: BenchOptions, _ endpoint: BenchEndpoint, _ lanes: [BoundLane], _ watch: @escaping Bench.Watch) {
         self.options = options
@@ -31,15 +29,17 @@ struct BenchRun: Sendable {
         let before = self.serverUsage
         try await self.connect()
         try await self.prepare()
+        let spaces = self.plan.fanoutSpaces
+        let factory = WorkerFactory(self.options, self.plan, spaces)
+        for lane in self.lanes { try await lane.with { factory.addSubscribers(on: $0) } }
         let start = BenchClock.now() + Self.startDelay.nanoseconds
         let measuredFrom = start + self.options.warmup.nanoseconds
         let end = measuredFrom + self.options.duration.nanoseconds
-        let spaces = self.plan.fanoutSpaces
         // Both end with this scope at the latest.
         async let usage = self.usage(at: measuredFrom)
         async let _: Void = self.report(from: start)
-        try await self.work(start: start, measuredFrom: measuredFrom, end: end, spaces)
-        try await self.drain(spaces)
+        try await self.work(factory, .init(start: start, end: end), measuredFrom: measuredFrom)
+        let drained = try await self.drain(spaces)
         let (started, after) = (await usage, self.usages)
         var recorder = Recorder()
         var missed = 0
@@ -48,7 +48,10 @@ struct BenchRun: Sendable {
             recorder.merge(part)
             missed += count
         }
-        recorder.fail("notifications missing", count: UInt64(max(0, spaces.reduce(0) { $0 + $1.missing })))
+        recorder.fail(drained.failure, count: UInt64(spaces.reduce(0) { $0 + $1.outstanding }))
+        recorder.fail(
+            "notification lost, a later one of its publisher came",
+            count: UInt64(spaces.reduce(0) { $0 + $1.lostCount }))
         return BenchResult(
             self.options, recorder, missed: missed, measuredFrom: measuredFrom, end: end,
             .init(before: before, start: started, end: after))
@@ -140,15 +143,14 @@ struct BenchRun: Sendable {
     // MARK: Meanwhile
 
     /// Returns when every worker has finished, or should have.
-    private func work(start: UInt64, measuredFrom: UInt64, end: UInt64, _ spaces: [FanoutSpace]) async throws {
-        let timing = WorkerFactory.Timing(start: start, end: end)
-        let factory = WorkerFactory(self.options, self.plan, timing, spaces)
+    private func work(_ factory: WorkerFactory, _ timing: WorkerFactory.Timing, measuredFrom: UInt64) async throws {
         var finished: [EventLoopFuture<Void>] = []
         for (index, lane) in self.lanes.enumerated() {
             let promise = lane.eventLoop.makePromise(of: Void.self)
             finished.append(promise.futureResult)
             try await lane.with { lane in
-                lane.run(factory.workers(on: lane, number: index), measuredFrom: measuredFrom, finished: promise)
+                let workers = factory.workers(on: lane, number: index, timing)
+                lane.run(workers, measuredFrom: measuredFrom, finished: promise)
             }
         }
         let all = EventLoopFuture.andAllComplete(finished, on: self.lanes[0].eventLoop)
@@ -158,7 +160,7 @@ struct BenchRun: Sendable {
                 return true
             }
             group.addTask {
-                let rest = end + Pacing.graceNanoseconds + self.options.timeout.nanoseconds + 1_000_000_000
+                let rest = timing.end + Pacing.graceNanoseconds + self.options.timeout.nanoseconds + 1_000_000_000
                 try await self.clock.sleep(for: .nanoseconds(Int64(clamping: rest - min(rest, BenchClock.now()))))
                 return false
             }
@@ -174,10 +176,16 @@ struct BenchRun: Sendable {
         }
     }
 
-    /// Waits for notifications that are on their way.
-    private func drain(_ spaces: [FanoutSpace]) async throws {
-        let deadline = self.clock.now + min(Self.drainMax, self.options.timeout)
-        while spaces.contains(where: { $0.missing > 0 && !$0.hasFailed }), self.clock.now < deadline {
+    /// Waits for notifications that are on their way; those of a space that has failed are not worth it.
+    private func drain(_ spaces: [FanoutSpace]) async throws -> DrainWait.Outcome {
+        var wait: DrainWait?
+        while true {
+            let now = BenchClock.now()
+            let outstanding = spaces.reduce(0) { $0 + ($1.hasFailed ? 0 : $1.outstanding) }
+            var current = wait ?? DrainWait(outstanding: outstanding, timeout: self.options.timeout, at: now)
+            let outcome = current.next(outstanding: outstanding, at: now)
+            guard outcome == .goOn else { return outcome }
+            wait = current
             try await self.clock.sleep(for: .milliseconds(2))
         }
     }

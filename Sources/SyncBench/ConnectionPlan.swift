@@ -68,33 +68,30 @@ struct WorkerFactory: Sendable {
 
     private let options: BenchOptions
     private let plan: ConnectionPlan
-    private let timing: Timing
     private let spaces: [FanoutSpace]
     private let logs: [PublisherLog]
 
-    init(_ options: BenchOptions, _ plan: ConnectionPlan, _ timing: Timing, _ spaces: [FanoutSpace]) {
+    init(_ options: BenchOptions, _ plan: ConnectionPlan, _ spaces: [FanoutSpace]) {
         self.options = options
         self.plan = plan
-        self.timing = timing
         self.spaces = spaces
         self.logs = options.scenario == .fanout ? (0..<options.publishers).map { _ in PublisherLog() } : []
     }
 
-    /// Those of lane `number`; call on its event loop.
-    func workers(on lane: Lane, number: Int) -> [any Worker] {
+    /// Those of lane `number`; call on its event loop, after `addSubscribers(on:)` for every lane.
+    func workers(on lane: Lane, number: Int, _ timing: Timing) -> [any Worker] {
         if self.options.scenario == .idle {
-            return [IdleWorker(lane, clients: lane.clients.values, until: self.timing.end)]
+            return [IdleWorker(lane, clients: lane.clients.values, until: timing.end)]
         }
-        if self.options.scenario == .fanout { self.addSubscribers(on: lane) }
         return (0..<self.plan.workers).compactMap { worker in
             guard self.plan.connections[worker].lane == number else { return nil }
-            return self.worker(worker, on: lane)
+            return self.worker(worker, on: lane, timing)
         }
     }
 
-    private func worker(_ number: Int, on lane: Lane) -> (any Worker)? {
+    private func worker(_ number: Int, on lane: Lane, _ timing: Timing) -> (any Worker)? {
         let pacing = Pacing(
-            start: self.timing.start, end: self.timing.end, operationsMax: self.options.operationsMax,
+            start: timing.start, end: timing.end, operationsMax: self.options.operationsMax,
             rate: self.options.rate, worker: number, workers: self.plan.workers)
         let seed = UInt64.random(in: .min ... .max)
         guard let first = lane.clients[number] else { return nil }
@@ -121,7 +118,9 @@ struct WorkerFactory: Sendable {
         self.plan.connections(of: worker).compactMap { lane.clients[$0] }
     }
 
-    private func addSubscribers(on lane: Lane) {
+    /// Lets the subscribers of `lane` take notifications; call on its event loop.
+    func addSubscribers(on lane: Lane) {
+        guard self.options.scenario == .fanout else { return }
         for (number, client) in lane.clients where self.plan.connections[number].isSubscriber {
             let space = self.spaces[self.plan.connections[number].space]
             // Kept alive by the client, whose messages it takes.

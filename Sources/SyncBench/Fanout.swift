@@ -11,6 +11,7 @@ final class FanoutSpace: Sendable {
     // Atomic.
     private let published = Atomic<Int>(0)
     private let delivered = Atomic<Int>(0)
+    private let lost = Atomic<Int>(0)
     private let failed = Atomic<Bool>(false)
 
     // Guarded by itself.
@@ -31,9 +32,13 @@ final class FanoutSpace: Sendable {
         return self.published.load(ordering: .acquiring) - completed >= window
     }
 
-    /// Notifications that have not arrived yet.
-    var missing: Int {
-        self.published.load(ordering: .acquiring) * self.subscribers - self.delivered.load(ordering: .acquiring)
+    /// Notifications that have not arrived, though a later one of the same publisher has. They can hardly come any more.
+    var lostCount: Int { max(0, self.lost.load(ordering: .acquiring)) }
+
+    /// Notifications that have not arrived, and may still come.
+    var outstanding: Int {
+        let published = self.published.load(ordering: .acquiring) * self.subscribers
+        return max(0, published - self.delivered.load(ordering: .acquiring) - self.lostCount)
     }
 
     func addPublisher(_ wake: @escaping @Sendable () -> Void) { self.wakers.withLock { $0.append(wake) } }
@@ -47,6 +52,9 @@ final class FanoutSpace: Sendable {
         let count = self.delivered.add(1, ordering: .acquiringAndReleasing).newValue
         if self.window != nil, count % self.subscribers == 0 { self.wake() }
     }
+
+    /// - Parameter count: Those that were left out; less than 0 when some of them come after all.
+    func leftOut(_ count: Int) { self.lost.add(count, ordering: .acquiringAndReleasing) }
 
     func fail() {
         self.failed.store(true, ordering: .relaxed)
@@ -170,10 +178,14 @@ final class FanoutSubscriber {
         guard stamp.publisher < self.logs.count else { return true }
         let now = BenchClock.now()
         self.space.deliveredOne()
-        if stamp.number != self.last[stamp.publisher, default: 0] + 1 {
+        let last = self.last[stamp.publisher, default: 0]
+        if stamp.number > last {
+            self.space.leftOut(Int(clamping: stamp.number - last - 1))
+            self.last[stamp.publisher] = stamp.number
+        } else {
+            self.space.leftOut(-1)
             self.lane.recorder.fail("notification out of order")
         }
-        self.last[stamp.publisher] = stamp.number
         self.lane.recorder.record(
             .delivery, intended: stamp.intended, end: now, records: 1, bytes: message.readableBytes)
         let arrival = self.lane.arrival()
