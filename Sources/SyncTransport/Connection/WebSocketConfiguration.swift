@@ -24,10 +24,13 @@ package struct WebSocketConfiguration: Sendable {
     package var pingInterval: TimeAmount? = .seconds(30)
     /// A peer from which nothing at all came for so long is gone.
     package var silenceMax: TimeAmount = .seconds(90)
-    /// A socket that accepts no byte for so long is given up. Also bounds the time to send what is queued at a close.
+    /// A peer that has bytes to take and takes none for so long is given up. Also bounds the time to send what is queued at a close.
     package var writeStallMax: TimeAmount = .seconds(30)
     /// Wait for the peer's Close, for the session's answer to it, and for the end of the stream after both.
     package var closeWait: TimeAmount = .seconds(1)
+
+    /// How much of what was written the peer has taken; `nil` where nobody tells. Called on the event loop.
+    var acknowledgedBytes: @Sendable (any Channel) -> UInt64? = { $0.acknowledgedBytes }
 
     package static var server: WebSocketConfiguration {
         WebSocketConfiguration(role: .server, keepaliveInterval: .seconds(30))
@@ -41,6 +44,8 @@ package struct WebSocketConfiguration: Sendable {
     static let copiedPayloadBytesMax = 4_096
     /// Larger payloads are written in slices, so that a slow reader of one large frame is seen to make progress.
     static let payloadSliceBytes = 32_768
+    /// Looks for progress within `writeStallMax`.
+    static let stallLooks: Int64 = 6
     /// Pongs that wait to be written. RFC 6455 §5.5.3 allows to answer only the most recent Ping.
     static let pongsMax = 16
 }

@@ -49,14 +49,27 @@ extension WebSocketHandler {
         return self.lastInput + self.configuration.silenceMax <= now
     }
 
-    /// Runs while a batch is in flight.
-    func armStallTimer() {
+    /// Call when a batch is in flight.
+    func startStallTimer() {
         guard let context = self.context, self.stallTask == nil else { return }
-        let deadline = self.lastProgress + self.configuration.writeStallMax
+        self.acknowledgedBytes = self.configuration.acknowledgedBytes(context.channel)
+        self.armStallTimer()
+    }
+
+    /// Looks several times within the limit, so that a peer which took something just before a look has little more time.
+    private func armStallTimer() {
+        guard let context = self.context else { return }
+        let limit = self.configuration.writeStallMax
+        let look = context.eventLoop.now + .nanoseconds(limit.nanoseconds / WebSocketConfiguration.stallLooks)
+        let deadline = min(self.lastProgress + limit, look)
         self.stallTask = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.stallTask = nil
             guard let context = self.context, self.isBatchInFlight else { return }
-            if self.lastProgress + self.configuration.writeStallMax <= context.eventLoop.now {
+            if let bytes = self.configuration.acknowledgedBytes(context.channel), bytes != self.acknowledgedBytes {
+                self.acknowledgedBytes = bytes
+                self.progressed()
+            }
+            if self.lastProgress + limit <= context.eventLoop.now {
                 self.drop(.writeStall, reset: true)
             } else {
                 self.armStallTimer()

@@ -51,7 +51,7 @@ extension WebSocketHandler {
         }
         self.connection.socketIsBusy()
         self.progressed()
-        self.armStallTimer()
+        self.startStallTimer()
     }
 
     /// - Parameter copied: small frames that leave in one piece, which is cheaper than an entry in a gathering write for each.
@@ -106,7 +106,8 @@ extension WebSocketHandler {
         return buffer
     }
 
-    /// Each slice is a sign of progress when the kernel has taken it. The bytes are shared.
+    /// Each slice is a sign of progress when the own kernel has taken it, all there is where nobody tells what the peer has taken.
+    /// The bytes are shared.
     private func writeSlices(of payload: ByteBuffer, _ context: ChannelHandlerContext) {
         var rest = payload
         while rest.readableBytes > 0,
@@ -118,7 +119,7 @@ extension WebSocketHandler {
         }
     }
 
-    private func progressed() {
+    func progressed() {
         guard let context = self.context else { return }
         self.lastProgress = context.eventLoop.now
     }

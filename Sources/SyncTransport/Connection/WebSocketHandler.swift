@@ -38,6 +38,8 @@ package final class WebSocketHandler: ChannelInboundHandler {
     // Event loop only; WebSocketHandler+Timers.swift
     var lastInput: NIODeadline
     var lastProgress: NIODeadline
+    /// At the last look for progress.
+    var acknowledgedBytes: UInt64?
     var nextKeepalive = NIODeadline.distantFuture
     var nextPing = NIODeadline.distantFuture
     var timer: Scheduled<Void>?

@@ -387,6 +387,27 @@ struct WebSocketHandlerTests {
         #expect(harness.connection.dropReason == .writeStall)
     }
 
+    @Test("R1: a peer that acknowledges something now and then keeps a socket that takes no more, until it stops")
+    func slowPeer() async throws {
+        let acknowledged = Atomic<UInt64>(0)
+        var configuration = WebSocketConfiguration.server
+        configuration.acknowledgedBytes = { _ in acknowledged.load(ordering: .relaxed) }
+        configuration.silenceMax = .hours(1)
+        let harness = try await HandlerHarness(configuration)
+        try await harness.closeDam()
+        harness.connection.enqueue(ByteBuffer(bytes: [1]))
+        await harness.run()
+        for _ in 0..<5 {
+            await harness.advance(.seconds(24))
+            acknowledged.add(1, ordering: .relaxed)
+        }
+        await harness.advance(.seconds(29))
+        #expect(harness.isOpen)
+        await harness.advance(.seconds(6))
+        #expect(!harness.isOpen)
+        #expect(harness.connection.dropReason == .writeStall)
+    }
+
     @Test("a Close frame that cannot be written is given up after 30 s")
     func closeTimeout() async throws {
         let harness = try await HandlerHarness()
