@@ -2,10 +2,13 @@ import NIOCore
 import NIOHTTP1
 
 /// First handler of an HTTP connection, below the parser: sees bytes, so that slow heads, stalled bodies, idle and
-/// lingering connections are ended in time, and an endless request line is refused before it is buffered.
-final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
+/// lingering connections are ended in time, as are those whose client takes no response, and an endless request line is
+/// refused before it is buffered. Nothing is read while responses wait for the socket.
+final class HTTPIngressHandler: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
+    typealias OutboundIn = IOData
+    typealias OutboundOut = IOData
 
     /// Room in the request line for the method, the version and the spaces.
     private static let requestLineOverhead = 64
@@ -20,6 +23,8 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var timerDeadline = NIODeadline.distantFuture
     private var requestLineBytes: Int? = 0
     private var droppedBytes = 0
+    /// A read that waits until the socket has taken the responses.
+    private var isReadHeld = false
     /// `drain` counts this connection.
     private var isBusy = false
     /// The bytes on their way up, when they begin a request.
@@ -35,6 +40,9 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        // Not writable from the first byte that the kernel does not take until it has taken the last: no byte waits without
+        // a deadline.
+        try? context.channel.syncOptions?.setOption(.writeBufferWaterMark, value: .init(low: 1, high: 1))
         self.rearm()
     }
 
@@ -91,10 +99,32 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        let isWritable = context.channel.isWritable
-        let waiting = Self.waitingBytes(context)
-        self.change { $0.writabilityChanged(isWritable, waiting: waiting, at: $1) }
+        if context.channel.isWritable, self.machine.isOutputBlocked {
+            self.change { $0.outputFreed(at: $1) }
+            self.releaseRead(context)
+        }
         context.fireChannelWritabilityChanged()
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        context.flush()
+        guard self.context != nil, !context.channel.isWritable, !self.machine.isOutputBlocked else { return }
+        let taken = Self.takenBytes(context)
+        self.change { $0.outputBlocked(taken: taken, at: $1) }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if self.machine.isOutputBlocked {
+            self.isReadHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    private func releaseRead(_ context: ChannelHandlerContext) {
+        guard self.isReadHeld else { return }
+        self.isReadHeld = false
+        context.read()
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -166,9 +196,10 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
         context.read()
     }
 
-    /// Bytes that the socket has not taken yet.
-    private static func waitingBytes(_ context: ChannelHandlerContext) -> Int {
-        (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    /// Grows when the client takes something of what is written, or, where nobody tells, when the own kernel does.
+    private static func takenBytes(_ context: ChannelHandlerContext) -> Int {
+        if let bytes = context.channel.acknowledgedBytes { return Int(clamping: bytes) }
+        return -((try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0)
     }
 
     private func change(_ body: (inout HTTPStageMachine, NIODeadline) -> Void) {
@@ -193,7 +224,7 @@ final class HTTPIngressHandler: ChannelInboundHandler, RemovableChannelHandler {
         self.timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: deadline) {
             self.timer = nil
             guard let context = self.context else { return }
-            if self.machine.isOver(waiting: Self.waitingBytes(context), at: context.eventLoop.now) {
+            if self.machine.isOver(taken: Self.takenBytes(context), at: context.eventLoop.now) {
                 context.close(promise: nil)
             } else {
                 self.rearm()

@@ -31,20 +31,30 @@ struct HTTPStageMachine {
 
     private let timeouts: HTTPTimeouts
     private(set) var stage = Stage.head
-    private(set) var deadline: NIODeadline?
     private(set) var isResponseComplete = false
-    /// What the socket had not taken when it was looked at last.
-    private var waitingBytes = 0
+    private var stageDeadline: NIODeadline?
+    /// While the socket takes no more of what was written.
+    private var outputDeadline: NIODeadline?
+    /// How much the client had taken when that was looked at last.
+    private var takenBytes = 0
 
     init(timeouts: HTTPTimeouts, now: NIODeadline) {
         self.timeouts = timeouts
-        self.deadline = now + timeouts.head
+        self.stageDeadline = now + timeouts.head
     }
+
+    /// While the socket takes no more, no input is read, and all that counts is whether the client takes something.
+    var deadline: NIODeadline? {
+        self.stage == .lingering ? self.stageDeadline : self.outputDeadline ?? self.stageDeadline
+    }
+
+    /// Whether input is to stay in the kernel, since what it asks for could not be told.
+    var isOutputBlocked: Bool { self.outputDeadline != nil && self.stage != .lingering }
 
     mutating func bytesArrived(at now: NIODeadline) {
         switch self.stage {
         case .idle: self.enter(.head, until: now + self.timeouts.head)
-        case .body: self.deadline = now + self.timeouts.progress
+        case .body: self.stageDeadline = now + self.timeouts.progress
         case .head, .responding, .lingering: break
         }
     }
@@ -69,22 +79,34 @@ struct HTTPStageMachine {
         if self.stage == .responding { self.enter(.idle, until: now + self.timeouts.idle) }
     }
 
-    /// The socket takes no more of a response, or takes it again.
+    /// The socket has not taken all that was written.
     ///
-    /// - Parameter waiting: Bytes that it has not taken yet.
-    mutating func writabilityChanged(_ isWritable: Bool, waiting: Int, at now: NIODeadline) {
-        guard self.stage == .responding else { return }
-        self.waitingBytes = waiting
-        self.deadline = isWritable ? nil : now + self.timeouts.progress
+    /// - Parameter taken: Grows when the client takes something.
+    mutating func outputBlocked(taken: Int, at now: NIODeadline) {
+        guard self.outputDeadline == nil else { return }
+        self.takenBytes = taken
+        self.outputDeadline = now + self.timeouts.progress
+    }
+
+    /// The socket has taken all that was written: the time of the stage begins anew, as nothing was read meanwhile.
+    mutating func outputFreed(at now: NIODeadline) {
+        guard self.outputDeadline != nil else { return }
+        self.outputDeadline = nil
+        switch self.stage {
+        case .head: self.stageDeadline = now + self.timeouts.head
+        case .body: self.stageDeadline = now + self.timeouts.progress
+        case .idle: self.stageDeadline = now + self.timeouts.idle
+        case .responding, .lingering: break
+        }
     }
 
     /// Whether the connection has been where it is for too long. A client that has taken anything since this was asked last may
     /// go on taking.
-    mutating func isOver(waiting: Int, at now: NIODeadline) -> Bool {
+    mutating func isOver(taken: Int, at now: NIODeadline) -> Bool {
         guard let deadline = self.deadline, deadline <= now else { return false }
-        guard self.stage == .responding, waiting < self.waitingBytes else { return true }
-        self.waitingBytes = waiting
-        self.deadline = now + self.timeouts.progress
+        guard self.isOutputBlocked, taken > self.takenBytes else { return true }
+        self.takenBytes = taken
+        self.outputDeadline = now + self.timeouts.progress
         return false
     }
 
@@ -95,6 +117,6 @@ struct HTTPStageMachine {
 
     private mutating func enter(_ stage: Stage, until deadline: NIODeadline?) {
         self.stage = stage
-        self.deadline = deadline
+        self.stageDeadline = deadline
     }
 }

@@ -46,18 +46,17 @@ struct HTTPStageMachineTests {
         #expect(!machine.isResponseComplete)
     }
 
-    @Test("a response that is not taken has 60 s")
+    @Test("a response that is not taken has 60 s, and a handler that is at work any time")
     func stalledResponse() {
         var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
-        machine.writabilityChanged(false, waiting: 9, at: at(0))
-        #expect(machine.deadline == at(10))
         machine.headCompleted(at: at(1))
         machine.requestCompleted(at: at(1))
-        machine.writabilityChanged(false, waiting: 9, at: at(2))
+        machine.outputBlocked(taken: 9, at: at(2))
+        machine.outputBlocked(taken: 9, at: at(3))
         #expect(machine.deadline == at(62))
-        machine.writabilityChanged(true, waiting: 0, at: at(30))
+        machine.outputFreed(at: at(30))
         #expect(machine.deadline == nil)
-        let isOver = machine.isOver(waiting: 0, at: at(1_000))
+        let isOver = machine.isOver(taken: 9, at: at(1_000))
         #expect(!isOver)
     }
 
@@ -66,25 +65,49 @@ struct HTTPStageMachineTests {
         var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
         machine.headCompleted(at: at(0))
         machine.requestCompleted(at: at(0))
-        machine.writabilityChanged(false, waiting: 1_000_000, at: at(0))
-        let early = machine.isOver(waiting: 1_000_000, at: at(59))
-        let slow = machine.isOver(waiting: 999_999, at: at(60))
+        machine.outputBlocked(taken: 0, at: at(0))
+        let early = machine.isOver(taken: 0, at: at(59))
+        let slow = machine.isOver(taken: 1, at: at(60))
         #expect(!early && !slow && machine.deadline == at(120))
-        let slower = machine.isOver(waiting: 999_998, at: at(121))
-        let stalled = machine.isOver(waiting: 999_998, at: at(181))
+        let slower = machine.isOver(taken: 2, at: at(121))
+        let stalled = machine.isOver(taken: 2, at: at(181))
         #expect(!slower && stalled)
     }
 
-    @Test("what waits for the socket gives no time to anything but a response")
-    func slowHeadWithOutput() {
+    @Test("a request behind a response that is not taken has 60 s too, wherever it stands")
+    func stalledPipeline() {
+        for stage in [HTTPStageMachine.Stage.head, .body, .responding, .idle] {
+            var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
+            machine.headCompleted(at: at(0))
+            machine.requestCompleted(at: at(0))
+            machine.outputBlocked(taken: 0, at: at(0))
+            machine.responseCompleted(at: at(0))
+            if stage != .idle { machine.bytesArrived(at: at(1)) }
+            if stage == .body || stage == .responding { machine.headCompleted(at: at(2)) }
+            if stage == .responding { machine.requestCompleted(at: at(3)) }
+            #expect(machine.stage == stage && machine.isOutputBlocked && machine.deadline == at(60))
+            let isOver = machine.isOver(taken: 0, at: at(60))
+            #expect(isOver)
+        }
+    }
+
+    @Test("a stage begins anew once what was written is taken, since nothing was read meanwhile")
+    func freedOutput() {
         var machine = HTTPStageMachine(timeouts: .init(), now: Self.start)
-        machine.headCompleted(at: at(0))
-        machine.requestCompleted(at: at(0))
-        machine.writabilityChanged(false, waiting: 1_000, at: at(0))
-        machine.responseCompleted(at: at(1))
-        let early = machine.isOver(waiting: 10, at: at(75))
-        let late = machine.isOver(waiting: 9, at: at(76))
-        #expect(!early && late)
+        machine.outputBlocked(taken: 0, at: at(1))
+        machine.outputFreed(at: at(40))
+        #expect(machine.deadline == at(50))
+        machine.headCompleted(at: at(41))
+        machine.outputBlocked(taken: 0, at: at(42))
+        machine.outputFreed(at: at(50))
+        #expect(machine.deadline == at(110))
+        machine.requestCompleted(at: at(51))
+        machine.outputBlocked(taken: 0, at: at(52))
+        machine.responseCompleted(at: at(53))
+        machine.outputFreed(at: at(110))
+        #expect(machine.deadline == at(185) && !machine.isOutputBlocked)
+        machine.outputFreed(at: at(150))
+        #expect(machine.deadline == at(185))
     }
 
     @Test("lingering is bounded once and for all")
@@ -95,6 +118,9 @@ struct HTTPStageMachineTests {
         machine.headCompleted(at: at(2))
         machine.linger(at: at(2))
         machine.requestCompleted(at: at(2))
+        machine.outputBlocked(taken: 0, at: at(2))
+        #expect(!machine.isOutputBlocked)
+        machine.outputFreed(at: at(2))
         #expect(machine.stage == .lingering && machine.deadline == at(3))
     }
 }
