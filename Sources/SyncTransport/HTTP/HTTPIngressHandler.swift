@@ -43,13 +43,16 @@ final class HTTPIngressHandler: ChannelDuplexHandler, RemovableChannelHandler {
         // Not writable from the first byte that the kernel does not take until it has taken the last: no byte waits without
         // a deadline.
         try? context.channel.syncOptions?.setOption(.writeBufferWaterMark, value: .init(low: 1, high: 1))
+        UnsentBytes.limit(to: UnsentBytes.responseMax, on: context.channel)
         self.rearm()
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.stop()
-        // A WebSocket from here on.
-        guard self.isBusy, context.channel.isActive else { return self.setBusy(false) }
+        // A WebSocket from here on, or nothing.
+        guard context.channel.isActive else { return self.setBusy(false) }
+        UnsentBytes.limit(to: UnsentBytes.unlimited, on: context.channel)
+        guard self.isBusy else { return }
         self.isBusy = false
         let drain = self.drain
         context.channel.closeFuture.whenComplete { _ in drain.end() }

@@ -1,7 +1,9 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import SyncProtocol
 import SyncTesting
+import Synchronization
 import Testing
 
 @testable import SyncTransport
@@ -81,6 +83,29 @@ struct UnreadResponseTests {
             try await sent
             #expect(received.readableBytes > 2_000 * (count + 1))
             await client.close()
+        }
+    }
+
+    @Test("the kernel holds little of what it cannot send yet, except for a WebSocket")
+    func unsent() async throws {
+        let accepted = Mutex<(any Channel)?>(nil)
+        try await TestServer.run { _ in
+        } application: { channel in
+            accepted.withLock { $0 = channel }
+            try channel.pipeline.syncOperations.addHandler(PatientApplication())
+        } _: { server in
+            let client = try await RawClient.connect(port: server.port)
+            try await client.send(Self.request("/app"))
+            await client.wait { $0.readableBytes > 2_000 }
+            let channel = try #require(accepted.withLock { $0 })
+            #expect(try await channel.getOption(UnsentBytes.option).get() == 131_072)
+            try await client.send(RawClient.upgrade())
+            let connection = try await server.nextConnection()
+            #expect(try await channel.getOption(UnsentBytes.option).get() == 0)
+            await client.close()
+            #expect(await connection.receive() == .ended(.peerClosed))
+            connection.closeEcho()
+            await connection.waitUntilClosed()
         }
     }
 
