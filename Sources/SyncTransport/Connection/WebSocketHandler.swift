@@ -23,6 +23,8 @@ package final class WebSocketHandler: ChannelInboundHandler {
     private var heldViolation: WebSocketViolation?
     private var isPaused = false
     private var isReadRequested = false
+    /// Something was read since the last time that reading was complete.
+    private var hasRead = false
     /// False until the HTTP handlers are out of the way.
     private(set) var hasStarted = false
     private var hasStreamEnded = false
@@ -99,6 +101,7 @@ package final class WebSocketHandler: ChannelInboundHandler {
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.lastInput = context.eventLoop.now
+        self.hasRead = true
         guard self.handshake.input == .open else { return }
         self.decoder.append(self.unwrapInboundIn(data))
         self.decode()
@@ -106,7 +109,10 @@ package final class WebSocketHandler: ChannelInboundHandler {
 
     package func channelReadComplete(context: ChannelHandlerContext) {
         self.isReadRequested = false
-        self.write()
+        // When nothing came this is the end of the stream, and a write that fails now would close the channel while NIO is about to
+        // close its input, which it does not expect. What waits is written when it is queued.
+        if self.hasRead { self.write() }
+        self.hasRead = false
         self.requestRead()
     }
 

@@ -103,11 +103,14 @@ struct UnreadResponseTests {
             let connection = try await server.nextConnection()
             #expect(try await channel.getOption(UnsentBytes.option).get() == 0)
             await client.close()
-            #expect(await connection.receive() == .ended(.peerClosed))
+            // With a reset when the client has not read all that was sent to it.
+            guard case .ended = await connection.receive() else { throw StillOpen() }
             connection.closeEcho()
             await connection.waitUntilClosed()
         }
     }
+
+    private struct StillOpen: Error {}
 
     #if os(Linux)
         @Test("what the other side has taken is known")
