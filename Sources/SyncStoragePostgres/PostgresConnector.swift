@@ -60,9 +60,11 @@ struct PostgresConnector: Sendable {
 
     /// The reason when nothing is heard of the server.
     var tooSlow: String {
-        let host = self.options["host"] ?? self.options["hostaddr"] ?? ""
-        let port = self.options["port"] ?? "5432"
-        return PostgresURL.withoutSecrets("no connection to \"\(host)\", port \(port), in time")
+        Self.tooSlow(self.options["host"] ?? self.options["hostaddr"], self.options["port"])
+    }
+
+    private static func tooSlow(_ host: String?, _ port: String?) -> String {
+        PostgresURL.withoutSecrets("no connection to \"\(host ?? "")\", port \(port ?? "5432"), in time")
     }
 
     private var addressLimit: Duration {
@@ -82,7 +84,9 @@ struct PostgresConnector: Sendable {
         options["port"] = address.port
         guard let handle = Self.start(options) else { return .failed("out of memory") }
         if PQstatus(handle) != CONNECTION_BAD { notices.receive(from: handle) }
-        if let reason = Self.finish(handle, until: deadline) {
+        if let reason = Self.finish(
+            handle, until: deadline, late: Self.tooSlow(address.host ?? address.numeric, address.port))
+        {
             PQfinish(handle)
             return .failed(reason)
         }
@@ -103,15 +107,18 @@ struct PostgresConnector: Sendable {
         return PQconnectStartParams(keywords, values, 0)
     }
 
+    /// - Parameter late: The reason when time is up.
     /// - Returns: Why there is no connection; `nil` when there is.
-    private static func finish(_ handle: OpaquePointer, until deadline: ContinuousClock.Instant) -> String? {
+    private static func finish(
+        _ handle: OpaquePointer, until deadline: ContinuousClock.Instant, late: String
+    ) -> String? {
         guard PQstatus(handle) != CONNECTION_BAD else { return PostgresURL.reason(of: handle) }
         var events = Int16(POLLOUT)
         while true {
             // The socket may be another one after each step.
             var descriptor = pollfd(fd: PQsocket(handle), events: events, revents: 0)
             let remaining = ContinuousClock.now.duration(to: deadline) / .milliseconds(1)
-            guard remaining > 0 else { return "no connection in time" }
+            guard remaining > 0 else { return late }
             guard poll(&descriptor, 1, Int32(min(remaining + 1, 60_000))) != 0 else { continue }
             switch PQconnectPoll(handle) {
             case PGRES_POLLING_READING: events = Int16(POLLIN)
