@@ -2,7 +2,8 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// A thread that runs what it is given, one after the other.
+/// A thread that runs what it is given, one after the other. NIO's pool with one thread would do, but storage knows nothing of
+/// NIO's threads and sockets.
 final class WorkThread: Sendable {
     private struct Inbox {
         var work: [@Sendable () -> Void] = []
@@ -11,6 +12,7 @@ final class WorkThread: Sendable {
     }
 
     private let inbox = Mutex(Inbox())
+    /// The thread alone waits for it, never a task.
     private let wakeUps = DispatchSemaphore(value: 0)
 
     init(name: String) {

@@ -35,7 +35,7 @@ package final class LogQueue: Sendable {
         /// Dropped, and no line has told of them.
         var untold: UInt64 = 0
         var dropped: UInt64 = 0
-        /// Wait until there is nothing to write.
+        /// Threads on their way out of the process that wait until there is nothing to write: no task may go on by then.
         var flushes: [DispatchSemaphore] = []
 
         var isEmpty: Bool { self.waiting.isEmpty && self.taken == 0 && self.untold == 0 }
@@ -45,6 +45,7 @@ package final class LogQueue: Sendable {
     private let descriptor: Int32
     private let bytesMax: Int
     private let notice: @Sendable (UInt64) -> String
+    /// The thread alone waits for it, never a task.
     private let work = DispatchSemaphore(value: 0)
 
     // Guarded by itself.
